@@ -1,0 +1,122 @@
+#include "broker/controller/cluster.h"
+
+namespace klamm::controller {
+namespace {
+
+constexpr std::int8_t kBrokers = 1;
+constexpr std::int8_t kControllers = 2;
+
+void add_brokers(const MetadataImage& image, bool with_fenced, std::string_view listener, protocol::DescribeClusterResponse& response) {
+  for (const auto& [id, broker] : image.cluster.brokers) {
+    if (broker->fenced && !with_fenced) continue;
+    const metadata::ListenerEndpoint* endpoint = broker->listener(listener);
+    if (endpoint == nullptr) continue;
+    auto& described = response.brokers.emplace_back();
+    described.broker_id = id;
+    described.host = endpoint->host;
+    described.port = endpoint->port;
+    described.rack = broker->rack;
+    described.is_fenced = broker->fenced;
+  }
+}
+
+void add_controllers(const MetadataImage& image, std::string_view listener, protocol::DescribeClusterResponse& response) {
+  for (const auto& [id, controller] : image.cluster.controllers) {
+    for (const metadata::ListenerEndpoint& endpoint : controller->listeners) {
+      if (endpoint.name != listener) continue;
+      auto& described = response.brokers.emplace_back();
+      described.broker_id = id;
+      described.host = endpoint.host;
+      described.port = endpoint.port;
+      described.rack = std::nullopt;
+    }
+  }
+}
+
+std::int32_t any_alive_broker(const MetadataImage& image, std::uint64_t random) {
+  std::vector<std::int32_t> alive;
+  for (const auto& [id, broker] : image.cluster.brokers) {
+    if (!broker->fenced) alive.push_back(id);
+  }
+  return alive.empty() ? -1 : alive[random % alive.size()];
+}
+
+}  // namespace
+
+protocol::DescribeClusterResponse describe_cluster(const MetadataImage& image, const protocol::DescribeClusterRequest& request,
+                                                   const DescribeClusterContext& context, std::int16_t api_version) {
+  protocol::DescribeClusterResponse response;
+  response.error_message = std::nullopt;
+  const std::int8_t asked = api_version >= 1 ? request.endpoint_type : kBrokers;
+  response.endpoint_type = asked;
+  if (asked != kBrokers && asked != kControllers) {
+    set_fault(response, {ErrorCode::unsupported_endpoint_type, fmt::format("Unsupported endpoint type {}", asked)});
+    return response;
+  }
+  const std::int8_t here = context.on_controller_listener ? kControllers : kBrokers;
+  if (asked != here) {
+    set_fault(response, {ErrorCode::mismatched_endpoint_type, fmt::format("The request was sent to an endpoint of the wrong type: {} were asked for.",
+                                                                          asked == kBrokers ? "brokers" : "controllers")});
+    return response;
+  }
+  response.cluster_id = context.cluster_id;
+  if (asked == kControllers) {
+    add_controllers(image, context.listener, response);
+    response.controller_id = context.leader;
+  } else {
+    add_brokers(image, api_version >= 2 && request.include_fenced_brokers, context.listener, response);
+    response.controller_id = any_alive_broker(image, context.random);
+  }
+  return response;
+}
+
+protocol::DescribeQuorumResponse describe_quorum(const raft::QuorumInfo& quorum, const protocol::DescribeQuorumRequest& request,
+                                                 bool leads) {
+  protocol::DescribeQuorumResponse response;
+  response.error_message = std::nullopt;
+  const auto replica_of = [](const raft::QuorumInfo::Replica& replica) {
+    protocol::DescribeQuorumResponse::ReplicaState state;
+    state.replica_id = replica.key.id;
+    state.replica_directory_id = replica.key.directory_id;
+    state.log_end_offset = replica.log_end_offset;
+    state.last_fetch_timestamp = replica.last_fetch_ms;
+    state.last_caught_up_timestamp = replica.last_caught_up_ms;
+    return state;
+  };
+  for (const auto& topic : request.topics) {
+    auto& topic_answer = response.topics.emplace_back();
+    topic_answer.topic_name = topic.topic_name;
+    for (const auto& partition : topic.partitions) {
+      auto& answer = topic_answer.partitions.emplace_back();
+      answer.partition_index = partition.partition_index;
+      answer.error_message = std::nullopt;
+      if (topic.topic_name != metadata::kMetadataTopicName || partition.partition_index != 0) {
+        set_fault(answer, {ErrorCode::unknown_topic_or_partition, ""});
+        continue;
+      }
+      if (!leads) {
+        set_fault(answer, {ErrorCode::not_leader_or_follower, ""});
+        continue;
+      }
+      answer.leader_id = quorum.leader.leader_id;
+      answer.leader_epoch = quorum.leader.epoch;
+      answer.high_watermark = quorum.high_watermark;
+      for (const auto& voter : quorum.voters) answer.current_voters.push_back(replica_of(voter));
+      for (const auto& observer : quorum.observers) answer.observers.push_back(replica_of(observer));
+    }
+  }
+  if (!leads) return response;
+  for (const auto& [id, voter] : quorum.voter_set.by_id()) {
+    auto& node = response.nodes.emplace_back();
+    node.node_id = id;
+    for (const raft::Endpoint& endpoint : voter.endpoints) {
+      auto& listener = node.listeners.emplace_back();
+      listener.name = endpoint.name;
+      listener.host = endpoint.host;
+      listener.port = endpoint.port;
+    }
+  }
+  return response;
+}
+
+}  // namespace klamm::controller

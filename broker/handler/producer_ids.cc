@@ -1,0 +1,34 @@
+#include "broker/handler/producer_ids.h"
+
+#include "protocol/error.h"
+#include "protocol/messages/allocate_producer_ids_request.h"
+#include "protocol/messages/allocate_producer_ids_response.h"
+
+namespace klamm::handler {
+
+io::Task<Result<std::int64_t>> ProducerIds::next() {
+  if (next_ == end_) {
+    co_await refilling_.lock();
+    Result<void> filled;
+    if (next_ == end_) filled = co_await refill();
+    refilling_.unlock();
+    KLAMM_CO_TRY(filled);
+  }
+  co_return next_++;
+}
+
+io::Task<Result<void>> ProducerIds::refill() {
+  protocol::AllocateProducerIdsRequest request;
+  request.broker_id = broker_id_;
+  request.broker_epoch = broker_epoch_;
+  const security::RequestContext context;
+  protocol::AllocateProducerIdsResponse block = co_await controller_.allocate_producer_ids(context, std::move(request));
+  if (block.error_code != 0) {
+    co_return fail(protocol::kafka_error(protocol::ErrorCode::coordinator_load_in_progress, "no producer id block"));
+  }
+  next_ = block.producer_id_start;
+  end_ = next_ + block.producer_id_len;
+  co_return Result<void>();
+}
+
+}  // namespace klamm::handler

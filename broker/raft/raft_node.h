@@ -1,0 +1,154 @@
+// RaftNode: this node's part in the metadata quorum. It drives RaftCore: carries out its actions on the disk, tells it
+// what happened, and hands committed batches to the listeners. It lives on one shard; every function is called there.
+//
+// A failure of the metadata log's disk ends the node: waiting calls fail, on_fatal is called once, and nothing is
+// appended any more. The process should stop then, as Kafka's does.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "broker/raft/metadata_log.h"
+#include "broker/raft/raft_core.h"
+#include "broker/raft/snapshot.h"
+#include "io/shard.h"
+#include "io/sync.h"
+
+namespace klamm::raft {
+
+// Follows the committed log. Calls come one at a time, in order: batches by offset, leader changes between them.
+class RaftListener {
+ public:
+  virtual ~RaftListener() = default;
+  // Committed batches, control ones among them. An error is fatal for the node.
+  virtual io::Task<Result<void>> committed(std::vector<Batch> batches) = 0;
+  // Forget all and begin with this snapshot; batches go on at its end offset.
+  virtual io::Task<Result<void>> load_snapshot(SnapshotReader snapshot) = 0;
+  // The leader or the epoch changed. If this node leads, the call comes after committed() had everything up to and with
+  // the first record of the epoch.
+  virtual void leader_changed(LeaderAndEpoch leader) = 0;
+};
+
+struct RaftOptions {
+  std::int32_t node_id = 0;
+  Uuid directory_id;                 // of the metadata log dir (meta.properties)
+  VoterSet static_voters;            // controller.quorum.voters; counts only where the log names no voters
+  std::vector<Endpoint> endpoints;   // own controller listeners, as the voter set is to show them
+  MetadataLogOptions log;
+  Duration election_timeout = 1s;    // controller.quorum.election.timeout.ms
+  std::function<void(const Error& error)> on_fatal;
+};
+
+// For DescribeQuorum.
+struct QuorumInfo {
+  struct Replica {
+    ReplicaKey key;
+    std::int64_t log_end_offset = -1;
+    TimestampMs last_fetch_ms = -1;
+    TimestampMs last_caught_up_ms = -1;
+  };
+  LeaderAndEpoch leader;
+  std::int64_t high_watermark = -1;
+  std::vector<Replica> voters;
+  std::vector<Replica> observers;
+  VoterSet voter_set;
+  std::int16_t kraft_version = 0;
+};
+
+class RaftNode {
+ public:
+  RaftNode(io::Shard& shard, RaftOptions options, Logger logger = {});
+  ~RaftNode();
+  RaftNode(const RaftNode&) = delete;
+  RaftNode& operator=(const RaftNode&) = delete;
+
+  // Before start(). The listener must live until stop() has returned.
+  void add_listener(RaftListener& listener);
+  // Loads what is on the disk and takes up its role. The log is replayed to the listeners after it returned.
+  io::Task<Result<void>> start();
+  // Ends the background work and closes the log. Waiting calls fail with Errc::shutting_down.
+  io::Task<void> stop();
+
+  io::Shard& shard() const noexcept { return shard_; }
+  std::int32_t node_id() const noexcept { return options_.node_id; }
+  LeaderAndEpoch leader() const noexcept { return core_.leader(); }
+  bool leads(std::int32_t epoch) const noexcept { return core_.is_leader() && core_.epoch() == epoch && !failure_; }
+  // -1 until known.
+  std::int64_t high_watermark() const noexcept { return core_.high_watermark(); }
+  std::int64_t log_end_offset() const noexcept { return log_ ? log_->end_offset() : 0; }
+  // The offset that the next appended record will get.
+  std::int64_t next_offset() const noexcept { return core_.next_offset(); }
+  QuorumInfo describe() const;
+
+  // Takes record values into the log as one batch (or a part of one), without waiting: offsets are assigned now, the disk
+  // follows. Returns the last record's offset. Errors: NOT_LEADER_OR_FOLLOWER unless this node leads in `epoch`;
+  // RECORD_LIST_TOO_LARGE if they do not fit one batch.
+  Result<std::int64_t> enqueue(std::int32_t epoch, std::span<const Slice> values);
+  // Waits until `offset` (from enqueue() in `epoch`) is committed. Errors: NOT_LEADER_OR_FOLLOWER if leadership went
+  // first (the record may survive or not), Errc::timed_out at the deadline, Errc::shutting_down, or the disk's fault.
+  io::Task<Result<void>> wait_committed(std::int32_t epoch, std::int64_t offset, Instant deadline = Instant::never());
+  // Both in one: appends and waits; returns the last record's offset.
+  io::Task<Result<std::int64_t>> append(std::int32_t epoch, std::vector<Slice> values, Instant deadline = Instant::never());
+  // Waits until the high watermark is known and above `offset`; false at the deadline or at the end.
+  io::Task<bool> wait_high_watermark(std::int64_t offset, Instant deadline);
+  // Gives up the leadership of `epoch`, because the state machine above failed in it.
+  void resign(std::int32_t epoch);
+
+  // Stores a snapshot of all below `id.end_offset`, which must be committed; `values` are its records. Then drops what
+  // the retention settings allow.
+  io::Task<Result<void>> create_snapshot(SnapshotId id, TimestampMs last_contained_ms, std::vector<Slice> values);
+  std::optional<SnapshotId> latest_snapshot() const { return log_->latest_snapshot(); }
+
+  // Set when the node has failed.
+  const std::optional<Error>& failure() const noexcept { return failure_; }
+
+ private:
+  // A listener and how far it has come.
+  struct Follower {
+    RaftListener* listener = nullptr;
+    std::int64_t next_offset = 0;
+    LeaderAndEpoch told{-1, -1};
+  };
+  struct VotersAt {
+    std::int64_t offset = -1;  // of the record; -1: from a snapshot or the configuration
+    std::int16_t kraft_version = 0;
+    VoterSet voters;
+  };
+
+  Now now() const { return {shard_.now(), shard_.wall_ms()}; }
+  io::Task<Result<LocalState>> load();
+  io::Task<Result<void>> load_voters(LocalState& local);
+  io::Task<Result<void>> scan_control_records(LocalState& local, std::int64_t from);
+  io::Task<void> drive();
+  io::Task<Result<void>> perform(std::vector<Action> actions);
+  io::Task<Result<void>> perform_append(AppendBatch& append);
+  io::Task<Result<void>> perform_flush();
+  io::Task<void> follow(Follower& follower);
+  io::Task<Result<bool>> advance(Follower& follower);
+  void tell_leader(Follower& follower);
+  void fail_node(Error error);
+  Error ended() const;
+  const VotersAt& voters_below(std::int64_t offset) const;
+
+  io::Shard& shard_;
+  RaftOptions options_;
+  Logger logger_;
+  RaftCore core_;
+  std::unique_ptr<MetadataLog> log_;
+  std::vector<std::unique_ptr<Follower>> followers_;
+  std::vector<VotersAt> voter_history_;  // by offset
+  io::Signal work_;      // for drive(): the core has something to do
+  io::Signal progress_;  // high watermark, leader, failure or stop changed
+  io::Gate tasks_;
+  std::optional<Error> failure_;
+  bool stopping_ = false;
+  bool snapshotting_ = false;
+};
+
+}  // namespace klamm::raft

@@ -1,0 +1,48 @@
+// The connections of one shard: starts their sessions, closes the idle ones, ends them all at shutdown.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "broker/server/session.h"
+#include "io/shard.h"
+#include "io/sync.h"
+
+namespace klamm::server {
+
+struct SessionHostOptions {
+  std::uint32_t max_request_bytes = 104'857'600;      // socket.request.max.bytes
+  std::size_t max_outstanding_replies = 128;
+  std::uint64_t request_memory_bytes = 256ULL << 20;  // this shard's share of the node's bound
+  Duration max_idle = 600s;                           // connections.max.idle.ms; Duration::max(): never
+};
+
+class SessionHost {
+ public:
+  SessionHost(io::Shard& shard, SessionHostOptions options, Dispatch dispatch, Logger logger);
+
+  // Serves a connection of this shard. `ended` is called on this shard when it is over.
+  void start(std::unique_ptr<io::Stream> stream, std::string listener, std::function<void()> ended);
+  // Cuts all connections and waits until their handlers have ended.
+  io::Task<void> close();
+  std::size_t count() const noexcept { return sessions_.size(); }
+
+ private:
+  io::Task<void> serve(std::unique_ptr<Session> session, std::function<void()> ended);
+  void close_idle();
+
+  io::Shard& shard_;
+  SessionHostOptions options_;
+  Dispatch dispatch_;
+  Logger logger_;
+  io::MemoryGate memory_;
+  std::list<Session*> sessions_;
+  io::Gate running_;
+  io::Timer idle_check_;
+};
+
+}  // namespace klamm::server

@@ -1,0 +1,213 @@
+// The array behind an index: entries of fixed size in a file, sorted, and behind them those that are not written yet.
+// Nothing of the file is kept in memory: a lookup reads a handful of entries, so a log's indexes cost nothing while
+// nobody searches them. What is in memory only is lost by a crash: the segment is rebuilt then (see log.h).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "io/file.h"
+
+namespace klamm::storage {
+
+// `Entry` has: static constexpr std::size_t kBytes; void encode(std::byte*) const; static Entry decode(const std::byte*).
+template <typename Entry>
+class EntryFile {
+ public:
+  EntryFile(io::FileSystem& files, std::string path) : files_(&files), path_(std::move(path)) {}
+
+  const std::string& path() const noexcept { return path_; }
+  std::size_t size() const noexcept { return filed_ + tail_.size(); }
+  bool empty() const noexcept { return size() == 0; }
+  std::size_t unwritten() const noexcept { return tail_.size(); }
+
+  // Takes the file's whole length as its entries (a partial last one is left out). False if there is no file.
+  io::Task<Result<bool>> load();
+  void append(const Entry& entry) { tail_.push_back(entry); }
+  // The entry at `index`, which must be below size().
+  io::Task<Result<Entry>> at(std::size_t index);
+
+  struct Border {
+    std::size_t index = 0;  // of the first entry for which the predicate is false
+    std::optional<Entry> before;
+    std::optional<Entry> after;
+  };
+  // Where a predicate that is true for a prefix of the entries turns false. Appends may run meanwhile; after a
+  // truncation meanwhile it may fail with Errc::corrupt.
+  template <typename Predicate>
+  io::Task<Result<Border>> find(Predicate predicate);
+
+  // Writes what is in memory only; makes the file if it is absent.
+  io::Task<Result<void>> save();
+  io::Task<Result<void>> sync();
+  // Keeps the first `count` entries.
+  io::Task<Result<void>> truncate(std::size_t count);
+  // Forgets all, on disk too.
+  io::Task<Result<void>> clear() {
+    tail_.clear();
+    Result<void> done = co_await truncate(0);
+    co_return done;
+  }
+  void release() { file_.reset(); }
+  // The file has another name from now on (the owner renamed it).
+  void renamed(std::string path) {
+    release();
+    path_ = std::move(path);
+  }
+
+ private:
+  // A search stops halving here and reads the rest at once.
+  static constexpr std::size_t kBlockEntries = 4096 / Entry::kBytes;
+
+  io::Task<Result<void>> open(io::OpenMode mode);
+  io::Task<Result<void>> read(std::size_t index, std::size_t count, MutableBytes into);
+
+  io::FileSystem* files_;
+  std::string path_;
+  std::shared_ptr<io::File> file_;  // opened when needed
+  std::size_t filed_ = 0;
+  std::vector<Entry> tail_;
+};
+
+template <typename Entry>
+io::Task<Result<void>> EntryFile<Entry>::open(io::OpenMode mode) {
+  if (file_ == nullptr) {
+    Result<std::shared_ptr<io::File>> opened = co_await files_->open(path_, mode);
+    KLAMM_CO_TRY(opened);
+    file_ = *std::move(opened);
+  }
+  co_return Result<void>();
+}
+
+template <typename Entry>
+io::Task<Result<bool>> EntryFile<Entry>::load() {
+  tail_.clear();
+  filed_ = 0;
+  Result<io::FileInfo> info = co_await files_->stat(path_);
+  if (!info) {
+    if (info.error() == Errc::not_found) co_return false;
+    co_return fail(std::move(info).error());
+  }
+  filed_ = static_cast<std::size_t>(info->size) / Entry::kBytes;
+  co_return true;
+}
+
+template <typename Entry>
+io::Task<Result<void>> EntryFile<Entry>::read(std::size_t index, std::size_t count, MutableBytes into) {
+  Result<void> opened = co_await open(io::OpenMode::read_write);
+  KLAMM_CO_TRY(opened);
+  const std::shared_ptr<io::File> file = file_;
+  const MutableBytes part = into.first(count * Entry::kBytes);
+  Result<std::size_t> got = co_await file->read(index * Entry::kBytes, part);
+  KLAMM_CO_TRY(got);
+  if (*got != part.size()) co_return fail(Errc::corrupt, path_ + ": shorter than it was");
+  co_return Result<void>();
+}
+
+template <typename Entry>
+io::Task<Result<Entry>> EntryFile<Entry>::at(std::size_t index) {
+  KLAMM_CHECK(index < size());
+  if (index >= filed_) co_return tail_[index - filed_];
+  std::array<std::byte, Entry::kBytes> bytes;
+  Result<void> got = co_await read(index, 1, bytes);
+  KLAMM_CO_TRY(got);
+  co_return Entry::decode(bytes.data());
+}
+
+template <typename Entry>
+template <typename Predicate>
+io::Task<Result<typename EntryFile<Entry>::Border>> EntryFile<Entry>::find(Predicate predicate) {
+  Border border;
+  if (!tail_.empty() && predicate(tail_.front())) {
+    const auto turn = std::partition_point(tail_.begin(), tail_.end(), predicate);
+    border.index = filed_ + static_cast<std::size_t>(turn - tail_.begin());
+    border.before = *(turn - 1);
+    if (turn != tail_.end()) border.after = *turn;
+    co_return border;
+  }
+  if (!tail_.empty()) border.after = tail_.front();
+  std::size_t low = 0;
+  std::size_t high = filed_;
+  std::vector<std::byte> bytes(std::min(high, kBlockEntries) * Entry::kBytes);
+  // The turn is in [low, high].
+  while (high - low > kBlockEntries) {
+    const std::size_t middle = low + (high - low) / 2;
+    Result<void> got = co_await read(middle, 1, bytes);
+    KLAMM_CO_TRY(got);
+    const Entry entry = Entry::decode(bytes.data());
+    if (predicate(entry)) {
+      low = middle + 1;
+      border.before = entry;
+    } else {
+      high = middle;
+      border.after = entry;
+    }
+  }
+  if (high > low) {
+    const std::size_t count = high - low;
+    Result<void> got = co_await read(low, count, bytes);
+    KLAMM_CO_TRY(got);
+    std::size_t place = 0;
+    for (; place < count; ++place) {
+      const Entry entry = Entry::decode(bytes.data() + place * Entry::kBytes);
+      if (!predicate(entry)) {
+        border.after = entry;
+        break;
+      }
+      border.before = entry;
+    }
+    low += place;
+  }
+  border.index = low;
+  co_return border;
+}
+
+template <typename Entry>
+io::Task<Result<void>> EntryFile<Entry>::save() {
+  Result<void> opened = co_await open(io::OpenMode::create);
+  KLAMM_CO_TRY(opened);
+  if (tail_.empty()) co_return Result<void>();
+  const std::size_t count = tail_.size();
+  std::vector<std::byte> bytes(count * Entry::kBytes);
+  for (std::size_t i = 0; i < count; ++i) tail_[i].encode(bytes.data() + i * Entry::kBytes);
+  const Bytes content = bytes;
+  const std::shared_ptr<io::File> file = file_;
+  Result<void> written = co_await file->write(filed_ * Entry::kBytes, content);
+  KLAMM_CO_TRY(written);
+  tail_.erase(tail_.begin(), tail_.begin() + static_cast<std::ptrdiff_t>(count));
+  filed_ += count;
+  co_return Result<void>();
+}
+
+template <typename Entry>
+io::Task<Result<void>> EntryFile<Entry>::sync() {
+  Result<void> opened = co_await open(io::OpenMode::create);
+  KLAMM_CO_TRY(opened);
+  const std::shared_ptr<io::File> file = file_;
+  Result<void> synced = co_await file->sync();
+  co_return synced;
+}
+
+template <typename Entry>
+io::Task<Result<void>> EntryFile<Entry>::truncate(std::size_t count) {
+  KLAMM_CHECK(count <= size() || count == 0);
+  if (count >= filed_) {
+    tail_.resize(std::min(tail_.size(), count - filed_));
+    co_return Result<void>();
+  }
+  tail_.clear();
+  filed_ = count;
+  Result<void> opened = co_await open(io::OpenMode::create);
+  KLAMM_CO_TRY(opened);
+  const std::shared_ptr<io::File> file = file_;
+  Result<void> truncated = co_await file->truncate(count * Entry::kBytes);
+  co_return truncated;
+}
+
+}  // namespace klamm::storage

@@ -1,0 +1,137 @@
+// The data directories of a node (log.dirs): their locks and identity, what lies in them at start, their checkpoint
+// files, and which of them have failed. One object a node, on one shard (the first); the logs themselves belong to the
+// LogManager of their shard, whom this one asks by io::call.
+//
+//   LogDirs::open -> list_logs -> every shard's LogManager loads its share -> start -> ... -> managers close -> close
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "base/uuid.h"
+#include "broker/storage/checkpoint.h"
+#include "broker/storage/names.h"
+#include "io/shard.h"
+#include "io/sync.h"
+
+namespace klamm::storage {
+
+class LogManager;
+
+struct LogDirsOptions {
+  std::vector<std::string> directories;  // log.dirs, in that order
+  std::string metadata_directory;        // metadata.log.dir; must be one of them or a directory of its own; empty: the first
+  std::int32_t node_id = -1;
+  std::vector<std::string> cordoned;     // cordoned.log.dirs: get no new replicas
+  std::int64_t recovery_point_checkpoint_interval_ms = 60'000;  // log.flush.offset.checkpoint.interval.ms
+  std::int64_t log_start_checkpoint_interval_ms = 60'000;       // log.flush.start.offset.checkpoint.interval.ms
+  std::int64_t high_watermark_checkpoint_interval_ms = 5'000;   // replica.high.watermark.checkpoint.interval.ms
+  std::int64_t file_delete_delay_ms = 60'000;
+  Logger logger;
+  // Called, on this shard, when a directory has gone offline; `left` directories are online.
+  std::function<void(const std::string& path, const Error& error, std::size_t left)> on_directory_failed;
+};
+
+// A partition's directory found at start.
+struct FoundLog {
+  protocol::TopicPartition partition;
+  DirectoryKind kind = DirectoryKind::live;  // live, future or stray; deleted ones are not listed
+  std::size_t directory = 0;                 // index into LogDirs::directories()
+  std::string path;
+  bool clean_shutdown = false;
+  std::int64_t recovery_point = 0;
+  std::int64_t log_start_offset = 0;
+  std::int64_t high_watermark = 0;
+  std::int64_t first_dirty_offset = 0;
+};
+
+// What a manager reports of a log, for the checkpoint files.
+struct LogOffsets {
+  protocol::TopicPartition partition;
+  std::size_t directory = 0;
+  std::int64_t recovery_point = 0;
+  std::optional<std::int64_t> log_start_offset;  // where the first segment does not tell it
+  std::int64_t high_watermark = 0;
+};
+
+class LogDirs {
+ public:
+  struct Directory {
+    std::string path;
+    Uuid id;  // directory.id of meta.properties
+    bool online = true;
+    bool clean_shutdown = false;
+    std::int64_t broker_epoch = -1;  // of the run that stopped cleanly
+    std::size_t logs = 0;            // partitions placed there
+    std::unique_ptr<io::FileLock> lock;
+  };
+
+  // Makes missing directories, locks all, loads and compares their meta.properties. One that has none gets it if another
+  // is formatted. Errors, with the directory's path: Errc::unavailable (locked by another process), Errc::not_found (no
+  // directory is formatted), Errc::invalid_argument (another node's or cluster's, or an id twice), the file system's.
+  static io::Task<Result<std::unique_ptr<LogDirs>>> open(io::Shard& shard, LogDirsOptions options);
+  ~LogDirs();
+  LogDirs(const LogDirs&) = delete;
+  LogDirs& operator=(const LogDirs&) = delete;
+
+  io::Shard& shard() noexcept { return shard_; }
+  const std::string& cluster_id() const noexcept { return cluster_id_; }
+  const std::vector<Directory>& directories() const noexcept { return directories_; }
+  const std::string& metadata_directory() const noexcept { return options_.metadata_directory; }
+  // For BrokerRegistration: the broker epoch of the last run if every directory was left cleanly by it, else -1.
+  std::int64_t previous_broker_epoch() const;
+
+  // Reads the checkpoints and lists the partitions' directories; removes those marked -delete and the clean shutdown
+  // files (from here on a crash is one). Errc::invalid_argument for a directory that is no partition's.
+  io::Task<Result<std::vector<FoundLog>>> list_logs();
+
+  // The directory for a new replica: the online one with the fewest, cordoned ones only if there is no other.
+  // KAFKA_STORAGE_ERROR if none is online. Counts it as placed there.
+  Result<std::size_t> choose_directory();
+  void log_removed(std::size_t directory);
+  void set_cordoned(std::vector<std::string> cordoned) { options_.cordoned = std::move(cordoned); }
+
+  // Begins the periodic checkpoints over the managers' logs. They must outlive close().
+  void start(std::vector<LogManager*> managers);
+  io::Task<Result<void>> checkpoint_recovery_points();
+  io::Task<Result<void>> checkpoint_log_starts();
+  io::Task<Result<void>> checkpoint_high_watermarks();
+
+  // Takes a directory out of service: its logs are dropped by their managers. The data stays as it is.
+  void directory_failed(std::size_t directory, Error error);
+
+  // After the managers have closed: last checkpoints, clean shutdown files (not where a log did not close well), locks.
+  io::Task<Result<void>> close(std::int64_t broker_epoch);
+
+ private:
+  LogDirs(io::Shard& shard, LogDirsOptions options);
+  io::Task<Result<void>> open_directory(Directory& directory, std::optional<MetaProperties>& meta);
+  Result<void> compare(const std::vector<std::optional<MetaProperties>>& metas);
+  io::Task<Result<void>> identify();
+  io::Task<Result<void>> list_directory(std::size_t index, std::vector<FoundLog>& found);
+  io::Task<std::vector<LogOffsets>> collect();
+  io::Task<Result<void>> write_checkpoints(std::string_view file, std::function<std::optional<std::int64_t>(const LogOffsets&)> value);
+  io::Task<void> every(std::int64_t interval_ms, io::Task<Result<void>> (LogDirs::*checkpoint)());
+  io::Task<void> tell_managers(std::size_t directory);
+  io::Task<void> remove_directory(std::string path);
+
+  io::Shard& shard_;
+  LogDirsOptions options_;
+  Logger logger_;
+  std::string cluster_id_;
+  std::vector<Directory> directories_;
+  std::vector<LogManager*> managers_;
+  bool closing_ = false;
+  io::AsyncMutex writing_;  // one checkpoint at a time
+  io::Signal stopping_;
+  io::Gate background_;
+};
+
+}  // namespace klamm::storage

@@ -1,0 +1,17 @@
+# klamm_room(<folder> [LINK <targets>...]): a static library of the folder's own sources (not of its subfolders),
+# named klamm_<folder with _>. A folder that holds only headers becomes an interface library.
+function(klamm_room folder)
+  cmake_parse_arguments(ROOM "" "" "LINK" ${ARGN})
+  string(REPLACE "/" "_" name "klamm_${folder}")
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.cc")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/client/include" "${PROJECT_SOURCE_DIR}/broker/include")
+    target_link_libraries(${name} PUBLIC ${ROOM_LINK})
+  else()
+    add_library(${name} INTERFACE)
+    target_include_directories(${name} INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/client/include" "${PROJECT_SOURCE_DIR}/broker/include")
+    target_link_libraries(${name} INTERFACE ${ROOM_LINK})
+  endif()
+endfunction()

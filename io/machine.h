@@ -1,0 +1,67 @@
+// The real environment: threads with an Asio event loop each, the machine's network and files.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "io/shard.h"
+
+namespace klamm::io {
+
+struct MachineOptions {
+  unsigned shards = 0;  // 0: one a core (num.shards)
+  std::uint64_t seed = 0;  // 0: drawn from the system
+  unsigned disk_threads = 4;  // threads for file calls that may block
+  bool memory_files = false;  // files live in memory and end with the machine
+};
+
+// One process's shards. The threads run from construction until stop().
+class Machine final : public Shards {
+ public:
+  explicit Machine(MachineOptions options = {});
+  ~Machine() override;
+  std::size_t size() const override;
+  Shard& at(std::size_t index) override;
+
+  // Runs a task on shard `index` and blocks the calling thread (which must not be a shard) until it is done.
+  template <typename T>
+  T run(std::size_t index, Task<T> task) {
+    std::optional<T> result;
+    run_blocking(index, [](std::optional<T>* into, Task<T> owned) -> Task<void> {
+      T value = co_await owned;
+      into->emplace(std::move(value));
+    }(&result, std::move(task)));
+    return std::move(*result);
+  }
+  void run(std::size_t index, Task<void> task) { run_blocking(index, std::move(task)); }
+
+  // Ends the loops and joins the threads. Whoever uses the shards must have closed its objects before.
+  void stop();
+
+ private:
+  void run_blocking(std::size_t index, Task<void> task);
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Calls `action` on `shard` when the process gets one of the signals (SIGTERM, SIGINT), each time. The object must live
+// on that shard's machine.
+class SignalWatch {
+ public:
+  SignalWatch(Machine& machine, std::size_t shard, std::initializer_list<int> signals, std::function<void(int)> action);
+  ~SignalWatch();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The machine's name, for addresses that others are told.
+std::string host_name();
+
+// Raises the soft limit of open descriptors to the hard one; returns the limit in force.
+std::uint64_t raise_descriptor_limit();
+
+}  // namespace klamm::io
