@@ -87,7 +87,8 @@ ErrorCode check_registration(const Compute& compute, const protocol::BrokerRegis
                              const BrokerRegistration* existing, const metadata::FeatureRanges& ranges) {
   if (request.cluster_id != compute.settings.cluster_id) return ErrorCode::inconsistent_cluster_id;
   if (request.broker_id < 0 || request.is_migrating_zk_broker) return ErrorCode::invalid_registration;
-  if (existing != nullptr && existing->incarnation_id != request.incarnation_id && may_be_running(compute, request.broker_id)) {
+  if (existing != nullptr && existing->incarnation_id != request.incarnation_id &&
+      may_be_running(compute, request.broker_id)) {
     return ErrorCode::duplicate_broker_registration;
   }
   const ErrorCode directories = check_log_dirs(compute, request.broker_id, request.log_dirs);
@@ -99,7 +100,8 @@ template <typename Request>
 metadata::FeatureRanges ranges_of(const Request& request) {
   metadata::FeatureRanges ranges;
   for (const auto& feature : request.features) {
-    ranges.insert_or_assign(feature.name, metadata::VersionRange{feature.min_supported_version, feature.max_supported_version});
+    ranges.insert_or_assign(feature.name,
+                            metadata::VersionRange{feature.min_supported_version, feature.max_supported_version});
   }
   return ranges;
 }
@@ -133,7 +135,8 @@ std::int64_t lowest_active_offset(const Compute& compute) {
   return lowest;
 }
 
-BrokerState next_state(const Compute& compute, const BrokerRegistration& broker, const protocol::BrokerHeartbeatRequest& request) {
+BrokerState next_state(const Compute& compute, const BrokerRegistration& broker,
+                       const protocol::BrokerHeartbeatRequest& request) {
   switch (state_of(broker)) {
     case BrokerState::fenced:
       if (request.want_shut_down) return BrokerState::shutdown_now;
@@ -155,12 +158,13 @@ BrokerState next_state(const Compute& compute, const BrokerRegistration& broker,
 }
 
 // Offline and cordoned directories that the heartbeat tells of.
-void note_directories(const Compute& compute, const BrokerRegistration& broker, const protocol::BrokerHeartbeatRequest& request,
-                      Records& records) {
+void note_directories(const Compute& compute, const BrokerRegistration& broker,
+                      const protocol::BrokerHeartbeatRequest& request, Records& records) {
   std::vector<Uuid> offline;
   std::vector<Uuid> online;
   for (const Uuid& directory : broker.directories) {
-    const bool failed = std::find(request.offline_log_dirs.begin(), request.offline_log_dirs.end(), directory) != request.offline_log_dirs.end();
+    const bool failed = std::find(request.offline_log_dirs.begin(), request.offline_log_dirs.end(), directory) !=
+                        request.offline_log_dirs.end();
     (failed ? offline : online).push_back(directory);
   }
   if (!offline.empty() && !online.empty()) {
@@ -170,14 +174,16 @@ void note_directories(const Compute& compute, const BrokerRegistration& broker, 
     shift.offline_directories = std::move(offline);
     update_leaders(compute, shift, records);
   }
-  if (request.cordoned_log_dirs && compute.version().cordoned_directories() && request.cordoned_log_dirs != broker.cordoned_directories) {
+  if (request.cordoned_log_dirs && compute.version().cordoned_directories() &&
+      request.cordoned_log_dirs != broker.cordoned_directories) {
     records.push_back(registration_change(broker, {.log_dirs = {}, .cordoned = request.cordoned_log_dirs}));
   }
 }
 
 }  // namespace
 
-Decision<protocol::BrokerRegistrationResponse> register_broker(const Compute& compute, const protocol::BrokerRegistrationRequest& request) {
+Decision<protocol::BrokerRegistrationResponse> register_broker(const Compute& compute,
+                                                               const protocol::BrokerRegistrationRequest& request) {
   Decision<protocol::BrokerRegistrationResponse> decision;
   const BrokerRegistration* existing = compute.broker(request.broker_id);
   const metadata::FeatureRanges ranges = ranges_of(request);
@@ -226,12 +232,14 @@ HeartbeatDecision broker_heartbeat(const Compute& compute, const protocol::Broke
       case BrokerState::fenced:
       case BrokerState::shutdown_now: fence_broker(compute, broker.id, decision.records); break;
       case BrokerState::unfenced:
-        decision.records.push_back(registration_change(broker, {.fenced = -1, .log_dirs = {}, .cordoned = std::nullopt}));
+        decision.records.push_back(
+            registration_change(broker, {.fenced = -1, .log_dirs = {}, .cordoned = std::nullopt}));
         shift.arriving = broker.id;
         update_leaders(compute, shift, decision.records);
         break;
       case BrokerState::controlled_shutdown:
-        decision.records.push_back(registration_change(broker, {.controlled_shutdown = true, .log_dirs = {}, .cordoned = std::nullopt}));
+        decision.records.push_back(
+            registration_change(broker, {.controlled_shutdown = true, .log_dirs = {}, .cordoned = std::nullopt}));
         shift.leaving = broker.id;
         update_leaders(compute, shift, decision.records);
         decision.begins_controlled_shutdown = true;
@@ -254,12 +262,14 @@ void fence_broker(const Compute& compute, std::int32_t id, Records& records) {
   records.push_back(registration_change(*compute.broker(id), {.fenced = 1, .log_dirs = {}, .cordoned = std::nullopt}));
 }
 
-Decision<protocol::UnregisterBrokerResponse> unregister_broker(const Compute& compute, const protocol::UnregisterBrokerRequest& request) {
+Decision<protocol::UnregisterBrokerResponse> unregister_broker(const Compute& compute,
+                                                               const protocol::UnregisterBrokerRequest& request) {
   Decision<protocol::UnregisterBrokerResponse> decision;
   decision.response.error_message = std::nullopt;
   const BrokerRegistration* broker = compute.broker(request.broker_id);
   if (broker == nullptr) {
-    set_fault(decision.response, {ErrorCode::broker_id_not_registered, fmt::format("Broker ID {} is not currently registered", request.broker_id)});
+    set_fault(decision.response, {ErrorCode::broker_id_not_registered,
+                                  fmt::format("Broker ID {} is not currently registered", request.broker_id)});
     return decision;
   }
   BrokerShift shift;
@@ -273,12 +283,13 @@ Decision<protocol::UnregisterBrokerResponse> unregister_broker(const Compute& co
   return decision;
 }
 
-Decision<protocol::ControllerRegistrationResponse> register_controller(const Compute& compute,
-                                                                       const protocol::ControllerRegistrationRequest& request) {
+Decision<protocol::ControllerRegistrationResponse> register_controller(
+    const Compute& compute, const protocol::ControllerRegistrationRequest& request) {
   Decision<protocol::ControllerRegistrationResponse> decision;
   decision.response.error_message = std::nullopt;
   if (!compute.version().controller_registration()) {
-    set_fault(decision.response, {ErrorCode::unsupported_version, "The current metadata.version does not support controller registrations."});
+    set_fault(decision.response, {ErrorCode::unsupported_version,
+                                  "The current metadata.version does not support controller registrations."});
     return decision;
   }
   metadata::ControllerRegistration controller;

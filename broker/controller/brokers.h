@@ -16,18 +16,20 @@
 
 namespace klamm::controller {
 
-Decision<protocol::BrokerRegistrationResponse> register_broker(const Compute& compute, const protocol::BrokerRegistrationRequest& request);
+Decision<protocol::BrokerRegistrationResponse> register_broker(const Compute& compute,
+                                                               const protocol::BrokerRegistrationRequest& request);
 
 // A heartbeat's outcome besides records and reply.
 struct HeartbeatDecision : Decision<protocol::BrokerHeartbeatResponse> {
-  bool touch = false;                     // renew the broker's session
+  bool touch = false;                       // renew the broker's session
   bool begins_controlled_shutdown = false;  // note the last record's offset in its session
 };
 HeartbeatDecision broker_heartbeat(const Compute& compute, const protocol::BrokerHeartbeatRequest& request);
 
-Decision<protocol::UnregisterBrokerResponse> unregister_broker(const Compute& compute, const protocol::UnregisterBrokerRequest& request);
-Decision<protocol::ControllerRegistrationResponse> register_controller(const Compute& compute,
-                                                                       const protocol::ControllerRegistrationRequest& request);
+Decision<protocol::UnregisterBrokerResponse> unregister_broker(const Compute& compute,
+                                                               const protocol::UnregisterBrokerRequest& request);
+Decision<protocol::ControllerRegistrationResponse> register_controller(
+    const Compute& compute, const protocol::ControllerRegistrationRequest& request);
 
 // An unfenced broker whose session has run out, if there is one.
 std::optional<std::int32_t> expired_broker(const Compute& compute);

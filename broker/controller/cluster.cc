@@ -6,7 +6,8 @@ namespace {
 constexpr std::int8_t kBrokers = 1;
 constexpr std::int8_t kControllers = 2;
 
-void add_brokers(const MetadataImage& image, bool with_fenced, std::string_view listener, protocol::DescribeClusterResponse& response) {
+void add_brokers(const MetadataImage& image, bool with_fenced, std::string_view listener,
+                 protocol::DescribeClusterResponse& response) {
   for (const auto& [id, broker] : image.cluster.brokers) {
     if (broker->fenced && !with_fenced) continue;
     const metadata::ListenerEndpoint* endpoint = broker->listener(listener);
@@ -20,7 +21,8 @@ void add_brokers(const MetadataImage& image, bool with_fenced, std::string_view 
   }
 }
 
-void add_controllers(const MetadataImage& image, std::string_view listener, protocol::DescribeClusterResponse& response) {
+void add_controllers(const MetadataImage& image, std::string_view listener,
+                     protocol::DescribeClusterResponse& response) {
   for (const auto& [id, controller] : image.cluster.controllers) {
     for (const metadata::ListenerEndpoint& endpoint : controller->listeners) {
       if (endpoint.name != listener) continue;
@@ -43,7 +45,8 @@ std::int32_t any_alive_broker(const MetadataImage& image, std::uint64_t random) 
 
 }  // namespace
 
-protocol::DescribeClusterResponse describe_cluster(const MetadataImage& image, const protocol::DescribeClusterRequest& request,
+protocol::DescribeClusterResponse describe_cluster(const MetadataImage& image,
+                                                   const protocol::DescribeClusterRequest& request,
                                                    const DescribeClusterContext& context, std::int16_t api_version) {
   protocol::DescribeClusterResponse response;
   response.error_message = std::nullopt;
@@ -55,8 +58,9 @@ protocol::DescribeClusterResponse describe_cluster(const MetadataImage& image, c
   }
   const std::int8_t here = context.on_controller_listener ? kControllers : kBrokers;
   if (asked != here) {
-    set_fault(response, {ErrorCode::mismatched_endpoint_type, fmt::format("The request was sent to an endpoint of the wrong type: {} were asked for.",
-                                                                          asked == kBrokers ? "brokers" : "controllers")});
+    set_fault(response, {ErrorCode::mismatched_endpoint_type,
+                         fmt::format("The request was sent to an endpoint of the wrong type: {} were asked for.",
+                                     asked == kBrokers ? "brokers" : "controllers")});
     return response;
   }
   response.cluster_id = context.cluster_id;
@@ -70,14 +74,16 @@ protocol::DescribeClusterResponse describe_cluster(const MetadataImage& image, c
   return response;
 }
 
-protocol::DescribeQuorumResponse describe_quorum(const raft::QuorumInfo& quorum, const protocol::DescribeQuorumRequest& request,
-                                                 bool leads) {
+protocol::DescribeQuorumResponse describe_quorum(const raft::QuorumInfo& quorum,
+                                                 const protocol::DescribeQuorumRequest& request, bool leads,
+                                                 std::int16_t api_version) {
   protocol::DescribeQuorumResponse response;
   response.error_message = std::nullopt;
-  const auto replica_of = [](const raft::QuorumInfo::Replica& replica) {
+  const bool shows_directories = api_version >= 2;  // and the voters' addresses (KIP-853)
+  const auto replica_of = [shows_directories](const raft::QuorumInfo::Replica& replica) {
     protocol::DescribeQuorumResponse::ReplicaState state;
     state.replica_id = replica.key.id;
-    state.replica_directory_id = replica.key.directory_id;
+    if (shows_directories) state.replica_directory_id = replica.key.directory_id;
     state.log_end_offset = replica.log_end_offset;
     state.last_fetch_timestamp = replica.last_fetch_ms;
     state.last_caught_up_timestamp = replica.last_caught_up_ms;
@@ -105,7 +111,7 @@ protocol::DescribeQuorumResponse describe_quorum(const raft::QuorumInfo& quorum,
       for (const auto& observer : quorum.observers) answer.observers.push_back(replica_of(observer));
     }
   }
-  if (!leads) return response;
+  if (!leads || !shows_directories) return response;
   for (const auto& [id, voter] : quorum.voter_set.by_id()) {
     auto& node = response.nodes.emplace_back();
     node.node_id = id;

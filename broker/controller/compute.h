@@ -51,7 +51,7 @@ struct Settings {
 // What is known of a broker's heartbeats. Soft state: a new leader begins anew.
 struct BrokerSession {
   Instant last_contact;
-  std::int64_t metadata_offset = -1;           // up to which the broker says it has published
+  std::int64_t metadata_offset = -1;             // up to which the broker says it has published
   std::int64_t controlled_shutdown_offset = -1;  // of the records that moved its leaderships away; -1: none
   bool heard = false;  // it spoke to this controller; else it is only presumed alive, for having been so before
 };
@@ -65,7 +65,9 @@ struct Compute {
   Instant now;
   std::int64_t next_offset = 0;  // which the first appended record will get
 
-  MetadataVersion version() const { return image.metadata_version().value_or(MetadataVersion{MetadataVersion::kMinimum}); }
+  MetadataVersion version() const {
+    return image.metadata_version().value_or(MetadataVersion{MetadataVersion::kMinimum});
+  }
   const BrokerRegistration* broker(std::int32_t id) const { return image.cluster.broker(id); }
   bool is_active(std::int32_t id) const {
     const BrokerRegistration* registration = broker(id);
@@ -106,7 +108,8 @@ void set_fault(Message& message, const Fault& fault) {
 // Whether a request of this broker with this epoch may speak for it: STALE_BROKER_EPOCH if not.
 inline Fault check_broker_epoch(const Compute& compute, std::int32_t id, std::int64_t epoch) {
   const BrokerRegistration* broker = compute.broker(id);
-  if (broker == nullptr) return {ErrorCode::stale_broker_epoch, fmt::format("No broker registration found for broker id {}", id)};
+  if (broker == nullptr)
+    return {ErrorCode::stale_broker_epoch, fmt::format("No broker registration found for broker id {}", id)};
   if (broker->epoch != epoch) {
     return {ErrorCode::stale_broker_epoch,
             fmt::format("Expected broker epoch {}, but got broker epoch {}", broker->epoch, epoch)};

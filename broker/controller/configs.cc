@@ -53,7 +53,8 @@ Fault check_resource(const Compute& compute, const ConfigResource& resource) {
     case ConfigResourceType::broker: {
       if (resource.name.empty()) return {};
       const std::optional<std::int32_t> id = parse_id(resource.name);
-      if (!id) return {ErrorCode::invalid_request, fmt::format("Node id must be an integer, but it is: {}", resource.name)};
+      if (!id)
+        return {ErrorCode::invalid_request, fmt::format("Node id must be an integer, but it is: {}", resource.name)};
       const bool known = compute.broker(*id) != nullptr || compute.image.cluster.controllers.contains(*id);
       if (!known) return {ErrorCode::broker_id_not_registered, fmt::format("No node with id {} found.", *id)};
       return {};
@@ -62,17 +63,20 @@ Fault check_resource(const Compute& compute, const ConfigResource& resource) {
       if (resource.name.empty()) return {ErrorCode::invalid_request, "Default group resources are not allowed."};
       return {};
     case ConfigResourceType::client_metrics:
-      if (resource.name.empty()) return {ErrorCode::invalid_request, "Default client metrics resources are not allowed."};
+      if (resource.name.empty())
+        return {ErrorCode::invalid_request, "Default client metrics resources are not allowed."};
       return {};
     case ConfigResourceType::broker_logger:
-      return {ErrorCode::invalid_request, "Unexpected resource type BROKER_LOGGER: loggers are set on the broker itself."};
+      return {ErrorCode::invalid_request,
+              "Unexpected resource type BROKER_LOGGER: loggers are set on the broker itself."};
     case ConfigResourceType::unknown: break;
   }
   return {ErrorCode::invalid_request, fmt::format("Unexpected resource type {}.", static_cast<int>(resource.type))};
 }
 
 // Whether the resource may have `proposed` as all of its settings.
-Fault check_settings(const Compute& compute, const ConfigResource& resource, const ConfigMap& proposed, const ConfigMap& before) {
+Fault check_settings(const Compute& compute, const ConfigResource& resource, const ConfigMap& proposed,
+                     const ConfigMap& before) {
   Result<void> good;
   switch (resource.type) {
     case ConfigResourceType::topic: good = config::validate_topic_config(compute.layers(), proposed, before); break;
@@ -93,7 +97,8 @@ Fault check_settings(const Compute& compute, const ConfigResource& resource, con
 }
 
 // With ELR, min.insync.replicas decides what is safe to elect: it has one value for the cluster, which cannot go.
-Fault check_elr_rules(const Compute& compute, const ConfigResource& resource, const ConfigMap& proposed, const ConfigMap& before) {
+Fault check_elr_rules(const Compute& compute, const ConfigResource& resource, const ConfigMap& proposed,
+                      const ConfigMap& before) {
   if (!compute.image.elr_enabled() || resource.type != ConfigResourceType::broker) return {};
   const auto was = before.find(kMinInsyncReplicas);
   const auto is = proposed.find(kMinInsyncReplicas);
@@ -136,7 +141,8 @@ Fault change_list(const ConfigResource& resource, const Change& change, ConfigMa
                                                                      : def->find(change.name);
   const bool appends = change.operation == Operation::append;
   if (key == nullptr || key->type != ConfigType::list) {
-    return {ErrorCode::invalid_config, fmt::format("Can't {} to key {} because its type is not LIST.", appends ? "APPEND" : "SUBTRACT", change.name)};
+    return {ErrorCode::invalid_config, fmt::format("Can't {} to key {} because its type is not LIST.",
+                                                   appends ? "APPEND" : "SUBTRACT", change.name)};
   }
   std::vector<std::string> parts;
   if (const auto found = settings.find(change.name); found != settings.end()) {
@@ -163,8 +169,10 @@ Fault apply_changes(const ConfigResource& resource, const std::vector<Change>& c
   if (!nulls.empty()) return {ErrorCode::invalid_request, "Null value not supported for : " + nulls};
   for (const Change& change : changes) {
     if (change.value && change.value->size() > kLongestValue) {
-      return {ErrorCode::invalid_config,
-              fmt::format("The configuration value cannot be added because it exceeds the maximum value size of {} bytes.", kLongestValue)};
+      return {
+          ErrorCode::invalid_config,
+          fmt::format("The configuration value cannot be added because it exceeds the maximum value size of {} bytes.",
+                      kLongestValue)};
     }
     switch (change.operation) {
       case Operation::set: settings.insert_or_assign(change.name, *change.value); break;
@@ -173,15 +181,17 @@ Fault apply_changes(const ConfigResource& resource, const std::vector<Change>& c
       case Operation::subtract:
         if (Fault fault = change_list(resource, change, settings)) return fault;
         break;
-      default: return {ErrorCode::invalid_request, fmt::format("Unknown operation type {}.", static_cast<int>(change.operation))};
+      default:
+        return {ErrorCode::invalid_request,
+                fmt::format("Unknown operation type {}.", static_cast<int>(change.operation))};
     }
   }
   return {};
 }
 
 // The records that bring the resource from `before` to `after`.
-void write_changes(const Compute& compute, const ConfigResource& resource, const ConfigMap& before, const ConfigMap& after,
-                   const std::set<std::string>& named, Records& records) {
+void write_changes(const Compute& compute, const ConfigResource& resource, const ConfigMap& before,
+                   const ConfigMap& after, const std::set<std::string>& named, Records& records) {
   bool min_isr_changed = false;
   for (const auto& [name, value] : before) {
     if (after.contains(name)) continue;
@@ -205,8 +215,8 @@ void write_changes(const Compute& compute, const ConfigResource& resource, const
   }
 }
 
-Fault alter_resource(const Compute& compute, const ConfigResource& resource, const std::vector<Change>& changes, bool replace_all,
-                     Records& records) {
+Fault alter_resource(const Compute& compute, const ConfigResource& resource, const std::vector<Change>& changes,
+                     bool replace_all, Records& records) {
   if (Fault fault = check_resource(compute, resource)) return fault;
   const ConfigMap& before = compute.image.configs.of(resource);
   ConfigMap after = replace_all ? ConfigMap() : before;
@@ -256,14 +266,15 @@ Decision<Response> alter(const Compute& compute, const Request& request, bool re
 
 }  // namespace
 
-Decision<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(const Compute& compute,
-                                                                              const protocol::IncrementalAlterConfigsRequest& request) {
+Decision<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(
+    const Compute& compute, const protocol::IncrementalAlterConfigsRequest& request) {
   return alter<protocol::IncrementalAlterConfigsResponse>(compute, request, false, [](const auto& config) {
     return Change{config.name, static_cast<Operation>(config.config_operation), config.value};
   });
 }
 
-Decision<protocol::AlterConfigsResponse> alter_configs(const Compute& compute, const protocol::AlterConfigsRequest& request) {
+Decision<protocol::AlterConfigsResponse> alter_configs(const Compute& compute,
+                                                       const protocol::AlterConfigsRequest& request) {
   return alter<protocol::AlterConfigsResponse>(compute, request, true, [](const auto& config) {
     return Change{config.name, Operation::set, config.value};
   });

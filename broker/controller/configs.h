@@ -10,9 +10,10 @@
 namespace klamm::controller {
 
 // Each resource is taken whole or refused whole.
-Decision<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(const Compute& compute,
-                                                                              const protocol::IncrementalAlterConfigsRequest& request);
+Decision<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(
+    const Compute& compute, const protocol::IncrementalAlterConfigsRequest& request);
 // The request's settings replace all that the resource has.
-Decision<protocol::AlterConfigsResponse> alter_configs(const Compute& compute, const protocol::AlterConfigsRequest& request);
+Decision<protocol::AlterConfigsResponse> alter_configs(const Compute& compute,
+                                                       const protocol::AlterConfigsRequest& request);
 
 }  // namespace klamm::controller

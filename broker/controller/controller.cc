@@ -36,6 +36,10 @@ ControllerOptions controller_options(const config::BrokerConfig& file) {
   ControllerOptions options;
   options.node_id = file.node_id();
   options.file = &file;
+  for (const config::Endpoint& endpoint : file.advertised_controller_listeners()) {
+    options.listeners.push_back(
+        {endpoint.listener, endpoint.host, endpoint.port, static_cast<std::int16_t>(endpoint.protocol)});
+  }
   options.num_partitions = file.num_partitions();
   options.default_replication_factor = static_cast<std::int16_t>(file.default_replication_factor());
   options.delete_topic_enable = file.delete_topics();
@@ -60,7 +64,8 @@ class Controller::Impl {
         background_(shard) {}
 
   void start() {
-    loader_.set_observer({.image_changed = {}, .leader_changed = [this](raft::LeaderAndEpoch leader) { leader_changed(leader); }});
+    loader_.set_observer(
+        {.image_changed = {}, .leader_changed = [this](raft::LeaderAndEpoch leader) { leader_changed(leader); }});
     leader_changed(loader_.leader());
     background_.spawn(periodic());
   }
@@ -170,7 +175,8 @@ class Controller::Impl {
     // Brokers that register meanwhile have at least a whole session.
     const Instant session_from_now = shard_.now() + milliseconds(options_.session_timeout_ms);
     Instant wake = std::min(next_expiry(runtime_.view()), session_from_now);
-    if (options_.max_idle_interval_ms > 0) wake = std::min(wake, runtime_.last_append() + milliseconds(options_.max_idle_interval_ms));
+    if (options_.max_idle_interval_ms > 0)
+      wake = std::min(wake, runtime_.last_append() + milliseconds(options_.max_idle_interval_ms));
     if (options_.leader_rebalance_enable) wake = std::min(wake, next_balance_);
     return std::min(wake, next_sweep_);
   }
@@ -178,7 +184,8 @@ class Controller::Impl {
   void do_periodic_work() {
     const Instant now = shard_.now();
     if (const std::optional<std::int32_t> expired = expired_broker(runtime_.view())) {
-      logger_.warning("broker {} did not send a heartbeat for {} ms: it is fenced", *expired, options_.session_timeout_ms);
+      logger_.warning("broker {} did not send a heartbeat for {} ms: it is fenced", *expired,
+                      options_.session_timeout_ms);
       Records records;
       fence_broker(runtime_.view(), *expired, records);
       append(records);
@@ -195,7 +202,8 @@ class Controller::Impl {
       sweep_unclean_elections(runtime_.view(), kMostElectionsPerPass, records);
       append(records);
     }
-    const bool idle = options_.max_idle_interval_ms > 0 && now >= runtime_.last_append() + milliseconds(options_.max_idle_interval_ms);
+    const bool idle = options_.max_idle_interval_ms > 0 &&
+                      now >= runtime_.last_append() + milliseconds(options_.max_idle_interval_ms);
     if (runtime_.active() && idle) {
       Records records;
       records.push_back({messages::NoOpRecord(), 0});
@@ -210,7 +218,8 @@ class Controller::Impl {
   Instant next_sweep_ = Instant::never();
 };
 
-Controller::Controller(io::Shard& shard, raft::RaftNode& raft, metadata::Loader& loader, ControllerOptions options, Logger logger)
+Controller::Controller(io::Shard& shard, raft::RaftNode& raft, metadata::Loader& loader, ControllerOptions options,
+                       Logger logger)
     : impl_(std::make_unique<Impl>(shard, raft, loader, std::move(options), std::move(logger))) {}
 Controller::~Controller() = default;
 
@@ -240,15 +249,17 @@ io::Task<protocol::DeleteTopicsResponse> Controller::delete_topics(const securit
 
 io::Task<protocol::CreatePartitionsResponse> Controller::create_partitions(const security::RequestContext& context,
                                                                            protocol::CreatePartitionsRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::create_partitions(compute, request); });
+  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
+    return controller::create_partitions(compute, request);
+  });
   co_return response;
 }
 
 io::Task<protocol::IncrementalAlterConfigsResponse> Controller::incremental_alter_configs(
     const security::RequestContext& context, protocol::IncrementalAlterConfigsRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::incremental_alter_configs(compute, request); });
+  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
+    return controller::incremental_alter_configs(compute, request);
+  });
   co_return response;
 }
 
@@ -259,8 +270,8 @@ io::Task<protocol::AlterConfigsResponse> Controller::alter_configs(const securit
   co_return response;
 }
 
-io::Task<protocol::BrokerRegistrationResponse> Controller::register_broker(const security::RequestContext& context,
-                                                                           protocol::BrokerRegistrationRequest request) {
+io::Task<protocol::BrokerRegistrationResponse> Controller::register_broker(
+    const security::RequestContext& context, protocol::BrokerRegistrationRequest request) {
   Runtime& runtime = impl_->runtime_;
   auto response = co_await runtime.run(request, context.deadline, [&](const Compute& compute) {
     auto decision = controller::register_broker(compute, request);
@@ -281,7 +292,8 @@ io::Task<protocol::BrokerHeartbeatResponse> Controller::broker_heartbeat(const s
       session.metadata_offset = std::max(session.metadata_offset, request.current_metadata_offset);
       session.heard = true;
       if (decision.begins_controlled_shutdown) {
-        session.controlled_shutdown_offset = compute.next_offset + static_cast<std::int64_t>(decision.records.size()) - 1;
+        session.controlled_shutdown_offset =
+            compute.next_offset + static_cast<std::int64_t>(decision.records.size()) - 1;
       }
     }
     return decision;
@@ -301,22 +313,25 @@ io::Task<protocol::UnregisterBrokerResponse> Controller::unregister_broker(const
 
 io::Task<protocol::ControllerRegistrationResponse> Controller::register_controller(
     const security::RequestContext& context, protocol::ControllerRegistrationRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::register_controller(compute, request); });
+  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
+    return controller::register_controller(compute, request);
+  });
   co_return response;
 }
 
-io::Task<protocol::AllocateProducerIdsResponse> Controller::allocate_producer_ids(const security::RequestContext& context,
-                                                                                  protocol::AllocateProducerIdsRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::allocate_producer_ids(compute, request); });
+io::Task<protocol::AllocateProducerIdsResponse> Controller::allocate_producer_ids(
+    const security::RequestContext& context, protocol::AllocateProducerIdsRequest request) {
+  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
+    return controller::allocate_producer_ids(compute, request);
+  });
   co_return response;
 }
 
 io::Task<protocol::AssignReplicasToDirsResponse> Controller::assign_replicas_to_dirs(
     const security::RequestContext& context, protocol::AssignReplicasToDirsRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::assign_replicas_to_dirs(compute, request); });
+  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
+    return controller::assign_replicas_to_dirs(compute, request);
+  });
   co_return response;
 }
 
@@ -338,15 +353,17 @@ io::Task<protocol::ElectLeadersResponse> Controller::elect_leaders(const securit
 
 io::Task<protocol::AlterPartitionReassignmentsResponse> Controller::alter_partition_reassignments(
     const security::RequestContext& context, protocol::AlterPartitionReassignmentsRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::alter_partition_reassignments(compute, request); });
+  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
+    return controller::alter_partition_reassignments(compute, request);
+  });
   co_return response;
 }
 
 io::Task<protocol::ListPartitionReassignmentsResponse> Controller::list_partition_reassignments(
     const security::RequestContext& context, protocol::ListPartitionReassignmentsRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::list_partition_reassignments(compute, request); });
+  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
+    return controller::list_partition_reassignments(compute, request);
+  });
   co_return response;
 }
 
@@ -360,9 +377,7 @@ io::Task<protocol::UpdateFeaturesResponse> Controller::update_features(const sec
 
 io::Task<protocol::DescribeQuorumResponse> Controller::describe_quorum(const security::RequestContext& context,
                                                                        protocol::DescribeQuorumRequest request) {
-  static_cast<void>(context);
-  const bool leads = raft_leads();
-  co_return controller::describe_quorum(impl_->raft_.describe(), request, leads);
+  co_return controller::describe_quorum(impl_->raft_.describe(), request, raft_leads(), context.api_version);
 }
 
 bool Controller::raft_leads() const { return impl_->raft_.leads(impl_->raft_.leader().epoch); }

@@ -75,16 +75,16 @@ namespace klamm::controller {
 struct ControllerOptions {
   std::int32_t node_id = 0;
   std::string cluster_id;
-  Uuid incarnation_id;  // of this process
+  Uuid incarnation_id;                                // of this process
   std::vector<metadata::ListenerEndpoint> listeners;  // of the controller role, for its registration
 
-  const config::BrokerConfig* file = nullptr;    // the node's settings; must outlive the Controller. Null: all defaults
-  std::int32_t num_partitions = 1;               // num.partitions
-  std::int16_t default_replication_factor = 1;   // default.replication.factor
-  bool delete_topic_enable = true;               // delete.topic.enable
-  std::int64_t session_timeout_ms = 9'000;       // broker.session.timeout.ms
-  std::int64_t max_idle_interval_ms = 500;       // metadata.max.idle.interval.ms; 0: no NoOp records
-  bool leader_rebalance_enable = true;           // auto.leader.rebalance.enable
+  const config::BrokerConfig* file = nullptr;   // the node's settings; must outlive the Controller. Null: all defaults
+  std::int32_t num_partitions = 1;              // num.partitions
+  std::int16_t default_replication_factor = 1;  // default.replication.factor
+  bool delete_topic_enable = true;              // delete.topic.enable
+  std::int64_t session_timeout_ms = 9'000;      // broker.session.timeout.ms
+  std::int64_t max_idle_interval_ms = 500;      // metadata.max.idle.interval.ms; 0: no NoOp records
+  bool leader_rebalance_enable = true;          // auto.leader.rebalance.enable
   std::int64_t leader_rebalance_check_ms = 300'000;  // leader.imbalance.check.interval.seconds
   std::int64_t unclean_election_check_ms = 300'000;  // unclean.leader.election.interval.ms
 
@@ -92,13 +92,15 @@ struct ControllerOptions {
   // klamm's own format finalizes.
   metadata::Records bootstrap_records;
 };
-// Those of the settings above that the file has.
+// Those of the settings above that the file has; cluster id, incarnation id and bootstrap records are left to the
+// caller, and the hosts of listeners that have none.
 ControllerOptions controller_options(const config::BrokerConfig& file);
 
 class Controller {
  public:
   // All three live on `shard` and longer than the Controller.
-  Controller(io::Shard& shard, raft::RaftNode& raft, metadata::Loader& loader, ControllerOptions options, Logger logger = {});
+  Controller(io::Shard& shard, raft::RaftNode& raft, metadata::Loader& loader, ControllerOptions options,
+             Logger logger = {});
   ~Controller();
   Controller(const Controller&) = delete;
   Controller& operator=(const Controller&) = delete;
@@ -114,31 +116,48 @@ class Controller {
   io::Task<bool> wait_active(Instant deadline);
 
   // ---- Topics.
-  io::Task<protocol::CreateTopicsResponse> create_topics(const security::RequestContext& context, protocol::CreateTopicsRequest request);
-  io::Task<protocol::DeleteTopicsResponse> delete_topics(const security::RequestContext& context, protocol::DeleteTopicsRequest request);
-  io::Task<protocol::CreatePartitionsResponse> create_partitions(const security::RequestContext& context, protocol::CreatePartitionsRequest request);
+  io::Task<protocol::CreateTopicsResponse> create_topics(const security::RequestContext& context,
+                                                         protocol::CreateTopicsRequest request);
+  io::Task<protocol::DeleteTopicsResponse> delete_topics(const security::RequestContext& context,
+                                                         protocol::DeleteTopicsRequest request);
+  io::Task<protocol::CreatePartitionsResponse> create_partitions(const security::RequestContext& context,
+                                                                 protocol::CreatePartitionsRequest request);
 
   // ---- Configs.
-  io::Task<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(const security::RequestContext& context, protocol::IncrementalAlterConfigsRequest request);
-  io::Task<protocol::AlterConfigsResponse> alter_configs(const security::RequestContext& context, protocol::AlterConfigsRequest request);
+  io::Task<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(
+      const security::RequestContext& context, protocol::IncrementalAlterConfigsRequest request);
+  io::Task<protocol::AlterConfigsResponse> alter_configs(const security::RequestContext& context,
+                                                         protocol::AlterConfigsRequest request);
 
   // ---- Brokers.
-  io::Task<protocol::BrokerRegistrationResponse> register_broker(const security::RequestContext& context, protocol::BrokerRegistrationRequest request);
-  io::Task<protocol::BrokerHeartbeatResponse> broker_heartbeat(const security::RequestContext& context, protocol::BrokerHeartbeatRequest request);
-  io::Task<protocol::UnregisterBrokerResponse> unregister_broker(const security::RequestContext& context, protocol::UnregisterBrokerRequest request);
-  io::Task<protocol::ControllerRegistrationResponse> register_controller(const security::RequestContext& context, protocol::ControllerRegistrationRequest request);
-  io::Task<protocol::AllocateProducerIdsResponse> allocate_producer_ids(const security::RequestContext& context, protocol::AllocateProducerIdsRequest request);
-  io::Task<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(const security::RequestContext& context, protocol::AssignReplicasToDirsRequest request);
+  io::Task<protocol::BrokerRegistrationResponse> register_broker(const security::RequestContext& context,
+                                                                 protocol::BrokerRegistrationRequest request);
+  io::Task<protocol::BrokerHeartbeatResponse> broker_heartbeat(const security::RequestContext& context,
+                                                               protocol::BrokerHeartbeatRequest request);
+  io::Task<protocol::UnregisterBrokerResponse> unregister_broker(const security::RequestContext& context,
+                                                                 protocol::UnregisterBrokerRequest request);
+  io::Task<protocol::ControllerRegistrationResponse> register_controller(
+      const security::RequestContext& context, protocol::ControllerRegistrationRequest request);
+  io::Task<protocol::AllocateProducerIdsResponse> allocate_producer_ids(const security::RequestContext& context,
+                                                                        protocol::AllocateProducerIdsRequest request);
+  io::Task<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
+      const security::RequestContext& context, protocol::AssignReplicasToDirsRequest request);
 
   // ---- Partitions.
-  io::Task<protocol::AlterPartitionResponse> alter_partition(const security::RequestContext& context, protocol::AlterPartitionRequest request);
-  io::Task<protocol::ElectLeadersResponse> elect_leaders(const security::RequestContext& context, protocol::ElectLeadersRequest request);
-  io::Task<protocol::AlterPartitionReassignmentsResponse> alter_partition_reassignments(const security::RequestContext& context, protocol::AlterPartitionReassignmentsRequest request);
-  io::Task<protocol::ListPartitionReassignmentsResponse> list_partition_reassignments(const security::RequestContext& context, protocol::ListPartitionReassignmentsRequest request);
+  io::Task<protocol::AlterPartitionResponse> alter_partition(const security::RequestContext& context,
+                                                             protocol::AlterPartitionRequest request);
+  io::Task<protocol::ElectLeadersResponse> elect_leaders(const security::RequestContext& context,
+                                                         protocol::ElectLeadersRequest request);
+  io::Task<protocol::AlterPartitionReassignmentsResponse> alter_partition_reassignments(
+      const security::RequestContext& context, protocol::AlterPartitionReassignmentsRequest request);
+  io::Task<protocol::ListPartitionReassignmentsResponse> list_partition_reassignments(
+      const security::RequestContext& context, protocol::ListPartitionReassignmentsRequest request);
 
   // ---- Cluster. (DescribeCluster is a pure function over the image: cluster.h.)
-  io::Task<protocol::UpdateFeaturesResponse> update_features(const security::RequestContext& context, protocol::UpdateFeaturesRequest request);
-  io::Task<protocol::DescribeQuorumResponse> describe_quorum(const security::RequestContext& context, protocol::DescribeQuorumRequest request);
+  io::Task<protocol::UpdateFeaturesResponse> update_features(const security::RequestContext& context,
+                                                             protocol::UpdateFeaturesRequest request);
+  io::Task<protocol::DescribeQuorumResponse> describe_quorum(const security::RequestContext& context,
+                                                             protocol::DescribeQuorumRequest request);
 
  private:
   bool raft_leads() const;

@@ -21,10 +21,12 @@ std::optional<VersionRange> served_range(std::string_view name) {
 }
 
 Fault refused(const std::string& feature, std::int16_t level, std::string_view why) {
-  return {ErrorCode::invalid_update_version, fmt::format("Invalid update version {} for feature {}. {}", level, feature, why)};
+  return {ErrorCode::invalid_update_version,
+          fmt::format("Invalid update version {} for feature {}. {}", level, feature, why)};
 }
 
-std::optional<std::string> unsupported_by(std::string_view who, std::int32_t id, const VersionRange* range, std::int16_t level) {
+std::optional<std::string> unsupported_by(std::string_view who, std::int32_t id, const VersionRange* range,
+                                          std::int16_t level) {
   if (range == nullptr) {
     if (level == 0) return std::nullopt;
     return fmt::format("{} {} does not support this feature.", who, id);
@@ -41,7 +43,8 @@ const VersionRange* find_range(const metadata::FeatureRanges& ranges, const std:
 // Whether every node of the cluster can work with the level.
 std::optional<std::string> quorum_objection(const Compute& compute, const std::string& feature, std::int16_t level) {
   const std::optional<VersionRange> local = served_range(feature);
-  if (auto why = unsupported_by("Local controller", compute.settings.node_id, local ? &*local : nullptr, level)) return why;
+  if (auto why = unsupported_by("Local controller", compute.settings.node_id, local ? &*local : nullptr, level))
+    return why;
   for (const auto& [id, controller] : compute.image.cluster.controllers) {
     if (id == compute.settings.node_id) continue;
     if (auto why = unsupported_by("Controller", id, find_range(controller->features, feature), level)) return why;
@@ -71,7 +74,8 @@ Fault check_dependencies(const std::string& feature, std::int16_t level, const F
   constexpr std::int16_t kElrNeeds = 23;
   if (elr != proposed.end() && elr->second >= 1 && version < kElrNeeds &&
       (feature == metadata::kElrVersionFeature || feature == metadata::kMetadataVersionFeature)) {
-    return refused(feature, level, fmt::format("eligible.leader.replicas.version=1 depends on metadata.version={}", kElrNeeds));
+    return refused(feature, level,
+                   fmt::format("eligible.leader.replicas.version=1 depends on metadata.version={}", kElrNeeds));
   }
   return {};
 }
@@ -83,15 +87,19 @@ Fault check_update(const Compute& compute, const std::string& feature, std::int1
     return refused(feature, level, "Changing kraft.version of a running quorum is not served yet.");
   }
   if (!served_range(feature)) {
-    return refused(feature, level, fmt::format("Local controller {} does not support this feature.", compute.settings.node_id));
+    return refused(feature, level,
+                   fmt::format("Local controller {} does not support this feature.", compute.settings.node_id));
   }
   if (type == UpgradeType::unknown || static_cast<std::int8_t>(type) > 3 || static_cast<std::int8_t>(type) < 0) {
     return refused(feature, level, "The controller does not support the given upgrade type.");
   }
   if (type == UpgradeType::upgrade && level < current) {
-    return refused(feature, level, "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.");
+    return refused(feature, level,
+                   "Can't downgrade the version of this feature without setting the upgrade type to either safe or "
+                   "unsafe downgrade.");
   }
-  if (type != UpgradeType::upgrade && level > current) return refused(feature, level, "Can't downgrade to a newer version.");
+  if (type != UpgradeType::upgrade && level > current)
+    return refused(feature, level, "Can't downgrade to a newer version.");
   if (auto why = quorum_objection(compute, feature, level)) return refused(feature, level, *why);
   if (feature == metadata::kMetadataVersionFeature) return check_metadata_version(compute, level, type);
   return {};
@@ -106,7 +114,8 @@ void pin_min_insync_replicas(const config::BrokerConfig* file, Records& records)
 
 }  // namespace
 
-Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& compute, const protocol::UpdateFeaturesRequest& request,
+Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& compute,
+                                                           const protocol::UpdateFeaturesRequest& request,
                                                            std::int16_t api_version) {
   Decision<protocol::UpdateFeaturesResponse> decision;
   FeatureLevels proposed = compute.image.features;
@@ -117,7 +126,8 @@ Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& comput
     if (api_version == 0) type = update.allow_downgrade ? UpgradeType::safe_downgrade : UpgradeType::upgrade;
     const std::int16_t level = update.max_version_level;
     Fault fault;
-    const bool twice = std::any_of(results.begin(), results.end(), [&](const auto& other) { return other.first == update.feature; });
+    const bool twice =
+        std::any_of(results.begin(), results.end(), [&](const auto& other) { return other.first == update.feature; });
     fault = twice ? Fault{ErrorCode::invalid_request, fmt::format("Feature {} is named twice.", update.feature)}
                   : check_update(compute, update.feature, level, type);
     if (!fault) {
@@ -131,7 +141,8 @@ Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& comput
   }
   for (auto& [feature, fault] : results) {
     const auto level = proposed.find(feature);
-    if (!fault) fault = check_dependencies(feature, level == proposed.end() ? std::int16_t{0} : level->second, proposed);
+    if (!fault)
+      fault = check_dependencies(feature, level == proposed.end() ? std::int16_t{0} : level->second, proposed);
     if (fault && !first) first = fault;
   }
   decision.response.error_message = std::nullopt;
@@ -142,7 +153,8 @@ Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& comput
     for (const auto& [feature, fault] : results) {
       const auto level = proposed.find(feature);
       const std::int16_t wanted = level == proposed.end() ? std::int16_t{0} : level->second;
-      if (wanted != compute.image.feature(feature)) decision.records.push_back(metadata::feature_record(feature, wanted));
+      if (wanted != compute.image.feature(feature))
+        decision.records.push_back(metadata::feature_record(feature, wanted));
     }
     const auto elr = proposed.find(metadata::kElrVersionFeature);
     const bool elr_begins = elr != proposed.end() && !compute.image.elr_enabled();
@@ -166,7 +178,8 @@ Records feature_records(MetadataVersion version, const FeatureLevels& features) 
   Records records;
   records.push_back(metadata::feature_record(metadata::kMetadataVersionFeature, version.level));
   for (const auto& [name, level] : features) {
-    if (name != metadata::kMetadataVersionFeature && level > 0) records.push_back(metadata::feature_record(name, level));
+    if (name != metadata::kMetadataVersionFeature && level > 0)
+      records.push_back(metadata::feature_record(name, level));
   }
   return records;
 }

@@ -9,7 +9,8 @@
 
 namespace klamm::controller {
 
-Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& compute, const protocol::UpdateFeaturesRequest& request,
+Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& compute,
+                                                           const protocol::UpdateFeaturesRequest& request,
                                                            std::int16_t api_version);
 
 // The feature records of a new cluster: metadata.version first, then the others by name.

@@ -72,11 +72,13 @@ std::optional<std::int32_t> PartitionChangeBuilder::first_online(std::size_t ski
 
 // When ISR and ELR are empty, the last leader is the best guess there is.
 bool PartitionChangeBuilder::can_elect_last_known_leader() const {
-  return elr_enabled_ && isr_.empty() && elr_.empty() && last_known_elr_.size() == 1 && acceptable_(last_known_elr_.front());
+  return elr_enabled_ && isr_.empty() && elr_.empty() && last_known_elr_.size() == 1 &&
+         acceptable_(last_known_elr_.front());
 }
 
 PartitionChangeBuilder::Choice PartitionChangeBuilder::elect() const {
-  if (election_ == Election::preferred && !replicas_.empty() && may_lead(replicas_.front())) return {replicas_.front(), false};
+  if (election_ == Election::preferred && !replicas_.empty() && may_lead(replicas_.front()))
+    return {replicas_.front(), false};
   if (may_lead(partition_.leader)) return {partition_.leader, false};
   if (const auto online = first_online(election_ == Election::preferred ? 1 : 0)) return {*online, false};
   if (can_elect_last_known_leader()) return {last_known_elr_.front(), true};
@@ -104,7 +106,8 @@ void PartitionChangeBuilder::settle_elr() {
   }
   elr_.clear();
   for (const std::int32_t candidate : candidates) {
-    const bool keeps = !in_target_isr(candidate) && !contains(unclean_shutdown_, candidate) && contains(replicas_, candidate);
+    const bool keeps =
+        !in_target_isr(candidate) && !contains(unclean_shutdown_, candidate) && contains(replicas_, candidate);
     if (keeps) elr_.push_back(candidate);
   }
 }
@@ -142,8 +145,10 @@ std::optional<Record> PartitionChangeBuilder::build() {
   const bool replica_removed = !std::all_of(partition_.replicas.begin(), partition_.replicas.end(),
                                             [this](std::int32_t replica) { return contains(replicas_, replica); });
   const bool shrunk = version_.leader_epoch_bump_on_shrink() &&
-                      !std::all_of(partition_.isr.begin(), partition_.isr.end(), [this](std::int32_t member) { return in_target_isr(member); });
-  if (record.leader == kNoLeaderChange && (replica_removed || (shrunk && !isr_.empty()))) record.leader = partition_.leader;
+                      !std::all_of(partition_.isr.begin(), partition_.isr.end(),
+                                   [this](std::int32_t member) { return in_target_isr(member); });
+  if (record.leader == kNoLeaderChange && (replica_removed || (shrunk && !isr_.empty())))
+    record.leader = partition_.leader;
   // Without ELR the last member stays in the ISR, whatever has become of it.
   if ((!isr_.empty() || elr_enabled_) && isr_ != partition_.isr) record.isr = isr_;
   if (elr_enabled_ && version_.elr()) {
@@ -161,7 +166,8 @@ std::optional<Record> PartitionChangeBuilder::build() {
   if (directories_ && version_.directory_assignment() && (record.replicas || *directories_ != partition_.directories)) {
     record.directories = *directories_;
   }
-  if (recovery_state_ != partition_.recovery_state) record.leader_recovery_state = static_cast<std::int8_t>(recovery_state_);
+  if (recovery_state_ != partition_.recovery_state)
+    record.leader_recovery_state = static_cast<std::int8_t>(recovery_state_);
   messages::PartitionChangeRecord nothing;
   nothing.partition_id = index_;
   nothing.topic_id = topic_;

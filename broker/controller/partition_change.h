@@ -1,5 +1,5 @@
-// Works out one PartitionChange record: a new ISR, a new leader, new replicas, and what follows from each for the others
-// (KIP-966's eligible leader replicas, leader recovery). Pure.
+// Works out one PartitionChange record: a new ISR, a new leader, new replicas, and what follows from each for the
+// others (KIP-966's eligible leader replicas, leader recovery). Pure.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,9 @@ enum class Election {
 class PartitionChangeBuilder {
  public:
   // `acceptable` says whether a broker is alive for leadership. `min_isr` is the topic's min.insync.replicas.
-  PartitionChangeBuilder(const PartitionRegistration& partition, Uuid topic, std::int32_t index, MetadataVersion version,
-                         bool elr_enabled, std::int32_t min_isr, std::function<bool(std::int32_t broker)> acceptable);
+  PartitionChangeBuilder(const PartitionRegistration& partition, Uuid topic, std::int32_t index,
+                         MetadataVersion version, bool elr_enabled, std::int32_t min_isr,
+                         std::function<bool(std::int32_t broker)> acceptable);
 
   PartitionChangeBuilder& election(Election mode);
   PartitionChangeBuilder& isr(std::vector<std::int32_t> target);

@@ -79,7 +79,8 @@ ErrorCode check_isr_members(const Compute& compute, const AlterRequest& request,
 }
 
 ErrorCode check_alter(const Compute& compute, std::int32_t broker_id, const AlterRequest& request,
-                      const PartitionRegistration& partition, const std::vector<std::int32_t>& isr, std::int16_t api_version) {
+                      const PartitionRegistration& partition, const std::vector<std::int32_t>& isr,
+                      std::int16_t api_version) {
   if (request.leader_epoch > partition.leader_epoch || request.partition_epoch > partition.partition_epoch) {
     return ErrorCode::not_controller;
   }
@@ -87,7 +88,8 @@ ErrorCode check_alter(const Compute& compute, std::int32_t broker_id, const Alte
   if (broker_id != partition.leader) return ErrorCode::invalid_request;
   if (request.partition_epoch < partition.partition_epoch) return ErrorCode::invalid_update_version;
   const std::set<std::int32_t> distinct(isr.begin(), isr.end());
-  const bool all_replicas = std::all_of(isr.begin(), isr.end(), [&](std::int32_t member) { return partition.has_replica(member); });
+  const bool all_replicas =
+      std::all_of(isr.begin(), isr.end(), [&](std::int32_t member) { return partition.has_replica(member); });
   if (isr.empty() || distinct.size() != isr.size() || !all_replicas || !distinct.contains(partition.leader)) {
     return ErrorCode::invalid_request;
   }
@@ -101,8 +103,8 @@ ErrorCode check_alter(const Compute& compute, std::int32_t broker_id, const Alte
 }
 
 // One partition's answer; the record, if there is one, is appended.
-AlterResult alter_one(const Compute& compute, std::int32_t broker_id, const TopicImage& topic, const AlterRequest& request,
-                      std::int16_t api_version, Records& records) {
+AlterResult alter_one(const Compute& compute, std::int32_t broker_id, const TopicImage& topic,
+                      const AlterRequest& request, std::int16_t api_version, Records& records) {
   AlterResult result;
   result.partition_index = request.partition_index;
   const PartitionRegistration* partition = topic.partition(request.partition_index);
@@ -116,8 +118,9 @@ AlterResult alter_one(const Compute& compute, std::int32_t broker_id, const Topi
     result.error_code = protocol::to_wire(error);
     return result;
   }
-  PartitionChangeBuilder change = builder_for(compute, topic, request.partition_index, *partition,
-                                              min_insync_replicas(compute, topic.name), acceptable(compute, *partition));
+  PartitionChangeBuilder change =
+      builder_for(compute, topic, request.partition_index, *partition, min_insync_replicas(compute, topic.name),
+                  acceptable(compute, *partition));
   change.isr(isr).recovery_state(static_cast<LeaderRecoveryState>(request.leader_recovery_state));
   std::optional<Record> record = change.build();
   result.leader_id = partition->leader;
@@ -147,14 +150,16 @@ Fault elect_one(const Compute& compute, const TopicImage& topic, std::int32_t in
   if (partition == nullptr) {
     return {ErrorCode::unknown_topic_or_partition, fmt::format("No such partition as {}-{}", topic.name, index)};
   }
-  if (mode == Election::preferred && partition->leader == partition->preferred_replica()) return {ErrorCode::election_not_needed, ""};
+  if (mode == Election::preferred && partition->leader == partition->preferred_replica())
+    return {ErrorCode::election_not_needed, ""};
   if (mode == Election::unclean && partition->has_leader()) return {ErrorCode::election_not_needed, ""};
-  PartitionChangeBuilder change = builder_for(compute, topic, index, *partition, min_insync_replicas(compute, topic.name),
-                                              acceptable(compute, *partition));
+  PartitionChangeBuilder change = builder_for(
+      compute, topic, index, *partition, min_insync_replicas(compute, topic.name), acceptable(compute, *partition));
   change.election(mode);
   std::optional<Record> record = change.build();
   constexpr std::int32_t kNoLeaderChange = -2;
-  const std::int32_t leader = record ? std::get<messages::PartitionChangeRecord>(record->message).leader : kNoLeaderChange;
+  const std::int32_t leader =
+      record ? std::get<messages::PartitionChangeRecord>(record->message).leader : kNoLeaderChange;
   if (leader == kNoLeaderChange || leader == metadata::kNoLeader) {
     if (mode == Election::preferred) return {ErrorCode::preferred_leader_not_available, ""};
     return {ErrorCode::eligible_leaders_not_available, ""};
@@ -170,7 +175,8 @@ ElectionResult election_result(std::int32_t index, const Fault& fault) {
   ElectionResult result;
   result.partition_id = index;
   result.error_code = protocol::to_wire(fault.code);
-  if (fault) result.error_message = fault.message.empty() ? std::string(protocol::default_message(fault.code)) : fault.message;
+  if (fault)
+    result.error_message = fault.message.empty() ? std::string(protocol::default_message(fault.code)) : fault.message;
   return result;
 }
 
@@ -191,7 +197,8 @@ void elect_all(const Compute& compute, Election mode, Decision<protocol::ElectLe
 
 bool can_lead(const Compute& compute, const PartitionRegistration& partition, std::int32_t broker) {
   const BrokerRegistration* registration = compute.broker(broker);
-  return registration != nullptr && registration->active() && registration->has_online_directory(partition.directory_of(broker));
+  return registration != nullptr && registration->active() &&
+         registration->has_online_directory(partition.directory_of(broker));
 }
 
 bool has_leaderships(const MetadataImage& image, std::int32_t broker) {
@@ -203,7 +210,8 @@ bool has_leaderships(const MetadataImage& image, std::int32_t broker) {
   return false;
 }
 
-Decision<protocol::AlterPartitionResponse> alter_partition(const Compute& compute, const protocol::AlterPartitionRequest& request,
+Decision<protocol::AlterPartitionResponse> alter_partition(const Compute& compute,
+                                                           const protocol::AlterPartitionRequest& request,
                                                            std::int16_t api_version) {
   Decision<protocol::AlterPartitionResponse> decision;
   decision.atomic = false;
@@ -222,13 +230,15 @@ Decision<protocol::AlterPartitionResponse> alter_partition(const Compute& comput
         result.error_code = protocol::to_wire(ErrorCode::unknown_topic_id);
         continue;
       }
-      answer.partitions.push_back(alter_one(compute, request.broker_id, *topic, partition, api_version, decision.records));
+      answer.partitions.push_back(
+          alter_one(compute, request.broker_id, *topic, partition, api_version, decision.records));
     }
   }
   return decision;
 }
 
-Decision<protocol::ElectLeadersResponse> elect_leaders(const Compute& compute, const protocol::ElectLeadersRequest& request,
+Decision<protocol::ElectLeadersResponse> elect_leaders(const Compute& compute,
+                                                       const protocol::ElectLeadersRequest& request,
                                                        std::int16_t api_version) {
   Decision<protocol::ElectLeadersResponse> decision;
   decision.atomic = false;
@@ -262,58 +272,61 @@ Decision<protocol::ElectLeadersResponse> elect_leaders(const Compute& compute, c
 }
 
 void update_leaders(const Compute& compute, const BrokerShift& shift, Records& records) {
-  each_partition(compute.image, [&](const TopicImage& topic, std::int32_t index, const PartitionRegistration& partition) {
-    std::optional<std::int32_t> leaving = shift.leaving;
-    if (shift.leaving_directories_of && partition.has_replica(*shift.leaving_directories_of)) {
-      const Uuid directory = partition.directory_of(*shift.leaving_directories_of);
-      const bool offline = std::find(shift.offline_directories.begin(), shift.offline_directories.end(), directory) !=
-                           shift.offline_directories.end();
-      if (offline) leaving = shift.leaving_directories_of;
-    }
-    const bool loses = leaving && (partition.in_isr(*leaving) || partition.leader == *leaving ||
-                                   (shift.unclean_stop && contains(partition.elr, *leaving)));
-    const bool gains = shift.arriving && !partition.has_leader() && partition.has_replica(*shift.arriving);
-    if (!loses && !gains) return;
-    TopicElection settings(compute, topic.name);
-    const auto may_lead = [&](std::int32_t broker) {
-      if (leaving == broker) return false;
-      if (shift.arriving == broker) {
-        const BrokerRegistration* registration = compute.broker(broker);
-        return registration != nullptr && registration->has_online_directory(partition.directory_of(broker));
-      }
-      return can_lead(compute, partition, broker);
-    };
-    PartitionChangeBuilder change = builder_for(compute, topic, index, partition, settings.min_isr(), may_lead);
-    if (settings.unclean()) change.election(Election::unclean);
-    if (loses) {
-      std::vector<std::int32_t> isr = partition.isr;
-      std::erase(isr, *leaving);
-      change.isr(std::move(isr));
-      if (shift.unclean_stop) change.unclean_shutdown({*leaving});
-    }
-    if (std::optional<Record> record = change.build()) records.push_back(std::move(*record));
-  });
+  each_partition(
+      compute.image, [&](const TopicImage& topic, std::int32_t index, const PartitionRegistration& partition) {
+        std::optional<std::int32_t> leaving = shift.leaving;
+        if (shift.leaving_directories_of && partition.has_replica(*shift.leaving_directories_of)) {
+          const Uuid directory = partition.directory_of(*shift.leaving_directories_of);
+          const bool offline = std::find(shift.offline_directories.begin(), shift.offline_directories.end(),
+                                         directory) != shift.offline_directories.end();
+          if (offline) leaving = shift.leaving_directories_of;
+        }
+        const bool loses = leaving && (partition.in_isr(*leaving) || partition.leader == *leaving ||
+                                       (shift.unclean_stop && contains(partition.elr, *leaving)));
+        const bool gains = shift.arriving && !partition.has_leader() && partition.has_replica(*shift.arriving);
+        if (!loses && !gains) return;
+        TopicElection settings(compute, topic.name);
+        const auto may_lead = [&](std::int32_t broker) {
+          if (leaving == broker) return false;
+          if (shift.arriving == broker) {
+            const BrokerRegistration* registration = compute.broker(broker);
+            return registration != nullptr && registration->has_online_directory(partition.directory_of(broker));
+          }
+          return can_lead(compute, partition, broker);
+        };
+        PartitionChangeBuilder change = builder_for(compute, topic, index, partition, settings.min_isr(), may_lead);
+        if (settings.unclean()) change.election(Election::unclean);
+        if (loses) {
+          std::vector<std::int32_t> isr = partition.isr;
+          std::erase(isr, *leaving);
+          change.isr(std::move(isr));
+          if (shift.unclean_stop) change.unclean_shutdown({*leaving});
+        }
+        if (std::optional<Record> record = change.build()) records.push_back(std::move(*record));
+      });
 }
 
 void balance_leaders(const Compute& compute, std::size_t most, Records& records) {
   std::size_t moved = 0;
-  each_partition(compute.image, [&](const TopicImage& topic, std::int32_t index, const PartitionRegistration& partition) {
-    if (moved >= most || partition.leader == partition.preferred_replica()) return;
-    if (!elect_one(compute, topic, index, Election::preferred, records)) ++moved;
-  });
+  each_partition(compute.image,
+                 [&](const TopicImage& topic, std::int32_t index, const PartitionRegistration& partition) {
+                   if (moved >= most || partition.leader == partition.preferred_replica()) return;
+                   if (!elect_one(compute, topic, index, Election::preferred, records)) ++moved;
+                 });
 }
 
 void sweep_unclean_elections(const Compute& compute, std::size_t most, Records& records) {
   std::size_t elected = 0;
-  each_partition(compute.image, [&](const TopicImage& topic, std::int32_t index, const PartitionRegistration& partition) {
-    if (elected >= most || partition.has_leader()) return;
-    if (!unclean_election_enabled(compute, topic.name)) return;
-    if (!elect_one(compute, topic, index, Election::unclean, records)) ++elected;
-  });
+  each_partition(compute.image,
+                 [&](const TopicImage& topic, std::int32_t index, const PartitionRegistration& partition) {
+                   if (elected >= most || partition.has_leader()) return;
+                   if (!unclean_election_enabled(compute, topic.name)) return;
+                   if (!elect_one(compute, topic, index, Election::unclean, records)) ++elected;
+                 });
 }
 
-Decision<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(const Compute& compute,
-                                                                         const protocol::AssignReplicasToDirsRequest& request) {
+Decision<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
+    const Compute& compute, const protocol::AssignReplicasToDirsRequest& request) {
   Decision<protocol::AssignReplicasToDirsResponse> decision;
   decision.atomic = false;
   if (const Fault fault = check_broker_epoch(compute, request.broker_id, request.broker_epoch)) {
@@ -331,7 +344,8 @@ Decision<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(const C
       for (const auto& asked_partition : asked_topic.partitions) {
         auto& result = topic_answer.partitions.emplace_back();
         result.partition_index = asked_partition.partition_index;
-        const PartitionRegistration* partition = topic == nullptr ? nullptr : topic->partition(asked_partition.partition_index);
+        const PartitionRegistration* partition =
+            topic == nullptr ? nullptr : topic->partition(asked_partition.partition_index);
         ErrorCode error = ErrorCode::none;
         if (topic == nullptr) {
           error = ErrorCode::unknown_topic_id;

@@ -1,5 +1,5 @@
-// Leaders and ISRs: what leaders ask for (AlterPartition), what operators ask for (ElectLeaders), and what follows when a
-// broker or one of its directories comes or goes. Pure.
+// Leaders and ISRs: what leaders ask for (AlterPartition), what operators ask for (ElectLeaders), and what follows when
+// a broker or one of its directories comes or goes. Pure.
 #pragma once
 
 #include <optional>
@@ -15,18 +15,20 @@
 
 namespace klamm::controller {
 
-Decision<protocol::AlterPartitionResponse> alter_partition(const Compute& compute, const protocol::AlterPartitionRequest& request,
+Decision<protocol::AlterPartitionResponse> alter_partition(const Compute& compute,
+                                                           const protocol::AlterPartitionRequest& request,
                                                            std::int16_t api_version);
-Decision<protocol::ElectLeadersResponse> elect_leaders(const Compute& compute, const protocol::ElectLeadersRequest& request,
+Decision<protocol::ElectLeadersResponse> elect_leaders(const Compute& compute,
+                                                       const protocol::ElectLeadersRequest& request,
                                                        std::int16_t api_version);
-Decision<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(const Compute& compute,
-                                                                         const protocol::AssignReplicasToDirsRequest& request);
+Decision<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
+    const Compute& compute, const protocol::AssignReplicasToDirsRequest& request);
 
 // A change in who is alive, for update_leaders(). Brokers not named are as the image says.
 struct BrokerShift {
-  std::optional<std::int32_t> leaving;           // fenced, shutting down or unregistered: out of ISRs and leaderships
-  std::optional<std::int32_t> arriving;          // unfenced: leads leaderless partitions that it can
-  bool unclean_stop = false;                     // of the leaving one: out of the ELRs too
+  std::optional<std::int32_t> leaving;   // fenced, shutting down or unregistered: out of ISRs and leaderships
+  std::optional<std::int32_t> arriving;  // unfenced: leads leaderless partitions that it can
+  bool unclean_stop = false;             // of the leaving one: out of the ELRs too
   // Directories of `leaving_directories_of` that went offline.
   std::optional<std::int32_t> leaving_directories_of;
   std::vector<Uuid> offline_directories;

@@ -63,7 +63,8 @@ class Placer {
   }
 
  private:
-  // The best of those not taken: not fenced, in the least used rack, with the fewest replicas, soonest behind the leader.
+  // The best of those not taken: not fenced, in the least used rack, with the fewest replicas, soonest behind the
+  // leader.
   std::size_t next_replica(std::size_t leader, const std::vector<bool>& taken,
                            const std::map<std::optional<std::string>, int>& rack_use) const {
     std::size_t best = ring_.size();
@@ -93,16 +94,18 @@ Result<std::vector<std::vector<std::int32_t>>> place_replicas(const std::vector<
                                                               std::int32_t partitions, std::int16_t replication_factor,
                                                               Random& random) {
   if (replication_factor <= 0) {
-    return fail(kafka_error(ErrorCode::invalid_replication_factor,
-                            fmt::format("Invalid replication factor {}: the replication factor must be positive.", replication_factor)));
+    return fail(kafka_error(
+        ErrorCode::invalid_replication_factor,
+        fmt::format("Invalid replication factor {}: the replication factor must be positive.", replication_factor)));
   }
   if (std::all_of(brokers.begin(), brokers.end(), [](const PlacementBroker& broker) { return broker.fenced; })) {
     return fail(kafka_error(ErrorCode::invalid_replication_factor, "All brokers are currently fenced."));
   }
   if (static_cast<std::size_t>(replication_factor) > brokers.size()) {
-    return fail(kafka_error(ErrorCode::invalid_replication_factor,
-                            fmt::format("The target replication factor of {} cannot be reached because only {} broker(s) are registered.",
-                                        replication_factor, brokers.size())));
+    return fail(kafka_error(
+        ErrorCode::invalid_replication_factor,
+        fmt::format("The target replication factor of {} cannot be reached because only {} broker(s) are registered.",
+                    replication_factor, brokers.size())));
   }
   Placer placer(brokers, random);
   std::vector<std::vector<std::int32_t>> placements;

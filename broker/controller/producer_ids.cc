@@ -5,8 +5,8 @@
 
 namespace klamm::controller {
 
-Decision<protocol::AllocateProducerIdsResponse> allocate_producer_ids(const Compute& compute,
-                                                                      const protocol::AllocateProducerIdsRequest& request) {
+Decision<protocol::AllocateProducerIdsResponse> allocate_producer_ids(
+    const Compute& compute, const protocol::AllocateProducerIdsRequest& request) {
   Decision<protocol::AllocateProducerIdsResponse> decision;
   if (const Fault fault = check_broker_epoch(compute, request.broker_id, request.broker_epoch)) {
     decision.response.error_code = protocol::to_wire(fault.code);

@@ -9,7 +9,7 @@ namespace klamm::controller {
 
 constexpr std::int32_t kProducerIdBlock = 1000;
 
-Decision<protocol::AllocateProducerIdsResponse> allocate_producer_ids(const Compute& compute,
-                                                                      const protocol::AllocateProducerIdsRequest& request);
+Decision<protocol::AllocateProducerIdsResponse> allocate_producer_ids(
+    const Compute& compute, const protocol::AllocateProducerIdsRequest& request);
 
 }  // namespace klamm::controller

@@ -15,7 +15,9 @@ Fault check_target(const Compute& compute, const std::vector<std::int32_t>& targ
   std::set<std::int32_t> seen;
   for (const std::int32_t replica : target) {
     if (compute.broker(replica) == nullptr) {
-      return {kCode, fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.", replica)};
+      return {kCode,
+              fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.",
+                          replica)};
     }
     if (!seen.insert(replica).second) {
       return {kCode, fmt::format("The manual partition assignment includes the broker {} more than once.", replica)};
@@ -25,7 +27,8 @@ Fault check_target(const Compute& compute, const std::vector<std::int32_t>& targ
 }
 
 // Back to the replicas from before the reassignment: those being added go, those being removed stay.
-Fault cancel(const Compute& compute, const TopicImage& topic, std::int32_t index, const PartitionRegistration& partition, Records& records) {
+Fault cancel(const Compute& compute, const TopicImage& topic, std::int32_t index,
+             const PartitionRegistration& partition, Records& records) {
   if (!partition.is_reassigning()) return {ErrorCode::no_reassignment_in_progress, ""};
   std::vector<std::int32_t> replicas = partition.replicas;
   std::vector<std::int32_t> isr = partition.isr;
@@ -35,7 +38,8 @@ Fault cancel(const Compute& compute, const TopicImage& topic, std::int32_t index
   }
   if (isr.empty()) {
     return {ErrorCode::invalid_replica_assignment,
-            fmt::format("The reassignment of {}-{} cannot be cancelled: none of the old replicas is in sync.", topic.name, index)};
+            fmt::format("The reassignment of {}-{} cannot be cancelled: none of the old replicas is in sync.",
+                        topic.name, index)};
   }
   PartitionChangeBuilder change(partition, topic.id, index, compute.version(), compute.image.elr_enabled(),
                                 min_insync_replicas(compute, topic.name),
@@ -50,8 +54,8 @@ Fault cancel(const Compute& compute, const TopicImage& topic, std::int32_t index
   return {};
 }
 
-Fault reassign(const Compute& compute, const TopicImage& topic, std::int32_t index, const std::optional<std::vector<std::int32_t>>& target,
-               Records& records) {
+Fault reassign(const Compute& compute, const TopicImage& topic, std::int32_t index,
+               const std::optional<std::vector<std::int32_t>>& target, Records& records) {
   const PartitionRegistration* partition = topic.partition(index);
   if (partition == nullptr) {
     return {ErrorCode::unknown_topic_or_partition, fmt::format("Unable to find partition {}:{}.", topic.name, index)};
@@ -62,7 +66,8 @@ Fault reassign(const Compute& compute, const TopicImage& topic, std::int32_t ind
   if (!std::is_permutation(target->begin(), target->end(), partition->replicas.begin(), partition->replicas.end()) ||
       partition->is_reassigning()) {
     return {ErrorCode::invalid_replica_assignment,
-            fmt::format("Moving replicas of {}-{} to other brokers is not served yet; only their order can be changed.", topic.name, index)};
+            fmt::format("Moving replicas of {}-{} to other brokers is not served yet; only their order can be changed.",
+                        topic.name, index)};
   }
   PartitionChangeBuilder change(*partition, topic.id, index, compute.version(), compute.image.elr_enabled(),
                                 min_insync_replicas(compute, topic.name),
@@ -84,7 +89,8 @@ void list_one(const TopicImage& topic, std::int32_t index, std::vector<Ongoing>&
   ongoing.removing_replicas = partition->removing_replicas;
 }
 
-void add_topic(const TopicImage& topic, std::vector<Ongoing> found, protocol::ListPartitionReassignmentsResponse& response) {
+void add_topic(const TopicImage& topic, std::vector<Ongoing> found,
+               protocol::ListPartitionReassignmentsResponse& response) {
   if (found.empty()) return;
   auto& result = response.topics.emplace_back();
   result.name = topic.name;

@@ -69,7 +69,8 @@ protocol::CreatePartitionsResponse refuse(const protocol::CreatePartitionsReques
   return response;
 }
 
-protocol::IncrementalAlterConfigsResponse refuse(const protocol::IncrementalAlterConfigsRequest& request, const Fault& fault) {
+protocol::IncrementalAlterConfigsResponse refuse(const protocol::IncrementalAlterConfigsRequest& request,
+                                                 const Fault& fault) {
   return for_each_resource<protocol::IncrementalAlterConfigsResponse>(request, fault);
 }
 protocol::AlterConfigsResponse refuse(const protocol::AlterConfigsRequest& request, const Fault& fault) {
@@ -99,10 +100,12 @@ protocol::AlterPartitionResponse refuse(const protocol::AlterPartitionRequest&, 
 protocol::ElectLeadersResponse refuse(const protocol::ElectLeadersRequest&, const Fault& fault) {
   return with_code<protocol::ElectLeadersResponse>(fault);
 }
-protocol::AlterPartitionReassignmentsResponse refuse(const protocol::AlterPartitionReassignmentsRequest&, const Fault& fault) {
+protocol::AlterPartitionReassignmentsResponse refuse(const protocol::AlterPartitionReassignmentsRequest&,
+                                                     const Fault& fault) {
   return with_message<protocol::AlterPartitionReassignmentsResponse>(fault);
 }
-protocol::ListPartitionReassignmentsResponse refuse(const protocol::ListPartitionReassignmentsRequest&, const Fault& fault) {
+protocol::ListPartitionReassignmentsResponse refuse(const protocol::ListPartitionReassignmentsRequest&,
+                                                    const Fault& fault) {
   return with_message<protocol::ListPartitionReassignmentsResponse>(fault);
 }
 protocol::UpdateFeaturesResponse refuse(const protocol::UpdateFeaturesRequest&, const Fault& fault) {

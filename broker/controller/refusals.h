@@ -41,18 +41,22 @@ namespace klamm::controller {
 protocol::CreateTopicsResponse refuse(const protocol::CreateTopicsRequest& request, const Fault& fault);
 protocol::DeleteTopicsResponse refuse(const protocol::DeleteTopicsRequest& request, const Fault& fault);
 protocol::CreatePartitionsResponse refuse(const protocol::CreatePartitionsRequest& request, const Fault& fault);
-protocol::IncrementalAlterConfigsResponse refuse(const protocol::IncrementalAlterConfigsRequest& request, const Fault& fault);
+protocol::IncrementalAlterConfigsResponse refuse(const protocol::IncrementalAlterConfigsRequest& request,
+                                                 const Fault& fault);
 protocol::AlterConfigsResponse refuse(const protocol::AlterConfigsRequest& request, const Fault& fault);
 protocol::BrokerRegistrationResponse refuse(const protocol::BrokerRegistrationRequest& request, const Fault& fault);
 protocol::BrokerHeartbeatResponse refuse(const protocol::BrokerHeartbeatRequest& request, const Fault& fault);
 protocol::UnregisterBrokerResponse refuse(const protocol::UnregisterBrokerRequest& request, const Fault& fault);
-protocol::ControllerRegistrationResponse refuse(const protocol::ControllerRegistrationRequest& request, const Fault& fault);
+protocol::ControllerRegistrationResponse refuse(const protocol::ControllerRegistrationRequest& request,
+                                                const Fault& fault);
 protocol::AllocateProducerIdsResponse refuse(const protocol::AllocateProducerIdsRequest& request, const Fault& fault);
 protocol::AssignReplicasToDirsResponse refuse(const protocol::AssignReplicasToDirsRequest& request, const Fault& fault);
 protocol::AlterPartitionResponse refuse(const protocol::AlterPartitionRequest& request, const Fault& fault);
 protocol::ElectLeadersResponse refuse(const protocol::ElectLeadersRequest& request, const Fault& fault);
-protocol::AlterPartitionReassignmentsResponse refuse(const protocol::AlterPartitionReassignmentsRequest& request, const Fault& fault);
-protocol::ListPartitionReassignmentsResponse refuse(const protocol::ListPartitionReassignmentsRequest& request, const Fault& fault);
+protocol::AlterPartitionReassignmentsResponse refuse(const protocol::AlterPartitionReassignmentsRequest& request,
+                                                     const Fault& fault);
+protocol::ListPartitionReassignmentsResponse refuse(const protocol::ListPartitionReassignmentsRequest& request,
+                                                    const Fault& fault);
 protocol::UpdateFeaturesResponse refuse(const protocol::UpdateFeaturesRequest& request, const Fault& fault);
 
 }  // namespace klamm::controller

@@ -36,9 +36,7 @@ void Runtime::renounce() {
   sessions_.clear();
 }
 
-Compute Runtime::view() {
-  return {*image_, settings_, sessions_, shard_.random(), shard_.now(), raft_.next_offset()};
-}
+Compute Runtime::view() { return {*image_, settings_, sessions_, shard_.random(), shard_.now(), raft_.next_offset()}; }
 
 Fault Runtime::append(const Records& records, bool atomic) {
   const std::vector<Slice> values = metadata::encode_records(records);
@@ -46,7 +44,8 @@ Fault Runtime::append(const Records& records, bool atomic) {
   while (from < records.size()) {
     std::size_t to = from;
     std::size_t bytes = 0;
-    while (to < records.size() && to - from < kMaxRecordsPerBatch && (to == from || bytes + values[to].size() <= kMaxBatchBytes)) {
+    while (to < records.size() && to - from < kMaxRecordsPerBatch &&
+           (to == from || bytes + values[to].size() <= kMaxBatchBytes)) {
       bytes += values[to].size() + record::kMaxRecordOverhead;
       ++to;
     }
@@ -91,7 +90,8 @@ void Runtime::give_up(const Error& error) {
 
 Fault Runtime::not_controller() const {
   const std::int32_t leader = raft_.leader().leader_id;
-  if (leader < 0 || leader == settings_.node_id) return {ErrorCode::not_controller, "No controller is active at the moment."};
+  if (leader < 0 || leader == settings_.node_id)
+    return {ErrorCode::not_controller, "No controller is active at the moment."};
   return {ErrorCode::not_controller, fmt::format("The active controller appears to be node {}.", leader)};
 }
 

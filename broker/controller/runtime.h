@@ -35,8 +35,8 @@ class Runtime {
 
   // What a computation looks at. Valid until the next append.
   Compute view();
-  // Appends records and replays them. RECORD_LIST_TOO_LARGE if records that belong together do not fit one batch (nothing
-  // happened then); NOT_CONTROLLER if the append failed: the state is gone, and leadership is given up.
+  // Appends records and replays them. RECORD_LIST_TOO_LARGE if records that belong together do not fit one batch
+  // (nothing happened then); NOT_CONTROLLER if the append failed: the state is gone, and leadership is given up.
   Fault append(const Records& records, bool atomic);
 
   // Runs one request: `compute` makes a Decision of Response. The answer comes when all that it saw is committed.

@@ -84,16 +84,19 @@ Fault check_assignment(const Compute& compute, const Replicas& replicas, std::op
   std::set<std::int32_t> seen;
   for (const std::int32_t replica : replicas) {
     if (compute.broker(replica) == nullptr) {
-      return {kCode, fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.", replica)};
+      return {kCode,
+              fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.",
+                          replica)};
     }
     if (!seen.insert(replica).second) {
       return {kCode, fmt::format("The manual partition assignment includes the broker {} more than once.", replica)};
     }
   }
   if (expected && *expected != replicas.size()) {
-    return {kCode, fmt::format("The manual partition assignment includes a partition with {} replica(s), but this is not "
-                               "consistent with previous partitions, which have {} replica(s).",
-                               replicas.size(), *expected)};
+    return {kCode,
+            fmt::format("The manual partition assignment includes a partition with {} replica(s), but this is not "
+                        "consistent with previous partitions, which have {} replica(s).",
+                        replicas.size(), *expected)};
   }
   return {};
 }
@@ -110,10 +113,12 @@ struct NewTopic {
 
 Fault assign_manually(const Compute& compute, const Creatable& topic, NewTopic& made) {
   if (topic.replication_factor != -1) {
-    return {ErrorCode::invalid_request, "A manual partition assignment was specified, but replication factor was not set to -1."};
+    return {ErrorCode::invalid_request,
+            "A manual partition assignment was specified, but replication factor was not set to -1."};
   }
   if (topic.num_partitions != -1) {
-    return {ErrorCode::invalid_request, "A manual partition assignment was specified, but numPartitions was not set to -1."};
+    return {ErrorCode::invalid_request,
+            "A manual partition assignment was specified, but numPartitions was not set to -1."};
   }
   std::map<std::int32_t, PartitionRegistration> partitions;
   std::optional<std::size_t> replication_factor;
@@ -145,20 +150,24 @@ Fault assign_manually(const Compute& compute, const Creatable& topic, NewTopic& 
 
 Fault assign_automatically(const Compute& compute, const Creatable& topic, std::size_t records_so_far, NewTopic& made) {
   if (topic.replication_factor < -1 || topic.replication_factor == 0) {
-    return {ErrorCode::invalid_replication_factor, "Replication factor must be larger than 0, or -1 to use the default value."};
+    return {ErrorCode::invalid_replication_factor,
+            "Replication factor must be larger than 0, or -1 to use the default value."};
   }
   if (topic.num_partitions < -1 || topic.num_partitions == 0) {
     return {ErrorCode::invalid_partitions, "Number of partitions was set to an invalid non-positive value."};
   }
   const std::int32_t partitions = topic.num_partitions == -1 ? compute.settings.num_partitions : topic.num_partitions;
-  const std::int16_t replicas = topic.replication_factor == -1 ? compute.settings.default_replication_factor : topic.replication_factor;
+  const std::int16_t replicas =
+      topic.replication_factor == -1 ? compute.settings.default_replication_factor : topic.replication_factor;
   if (static_cast<std::size_t>(partitions) + records_so_far > kMaxRecordsPerRequest) {
     return {ErrorCode::policy_violation, "Excessively large number of partitions per request."};
   }
   const auto refused = [replicas](std::string_view why) {
-    return Fault{ErrorCode::invalid_replication_factor, fmt::format("Unable to replicate the partition {} time(s): {}", replicas, why)};
+    return Fault{ErrorCode::invalid_replication_factor,
+                 fmt::format("Unable to replicate the partition {} time(s): {}", replicas, why)};
   };
-  Result<std::vector<Replicas>> placed = place_replicas(placement_brokers(compute), partitions, replicas, compute.random);
+  Result<std::vector<Replicas>> placed =
+      place_replicas(placement_brokers(compute), partitions, replicas, compute.random);
   if (!placed) return refused(placed.error().context());
   for (const Replicas& assignment : *placed) {
     Replicas isr = active_ones(compute, assignment);
@@ -201,7 +210,8 @@ void write_topic(const Compute& compute, const std::string& name, const NewTopic
   const ConfigResource resource{ConfigResourceType::topic, name};
   for (const auto& [key, value] : made.configs) records.push_back(metadata::config_record(resource, key, value));
   for (std::size_t index = 0; index < made.partitions.size(); ++index) {
-    records.push_back(metadata::partition_record(made.id, static_cast<std::int32_t>(index), made.partitions[index], compute.version()));
+    records.push_back(metadata::partition_record(made.id, static_cast<std::int32_t>(index), made.partitions[index],
+                                                 compute.version()));
   }
 }
 
@@ -214,7 +224,8 @@ Fault create_topic(const Compute& compute, const Creatable& topic, CreateResult&
     return {ErrorCode::topic_already_exists, fmt::format("Topic '{}' already exists.", topic.name)};
   }
   if (const auto other = colliding_topic(compute.image, topic.name)) {
-    return {ErrorCode::invalid_topic_exception, fmt::format("Topic '{}' collides with existing topic: {}", topic.name, *other)};
+    return {ErrorCode::invalid_topic_exception,
+            fmt::format("Topic '{}' collides with existing topic: {}", topic.name, *other)};
   }
   NewTopic made;
   made.layers = compute.layers();
@@ -241,18 +252,23 @@ std::optional<std::string> topic_name_fault(std::string_view name) {
   if (name.empty()) return "Topic name is invalid: the empty string is not allowed";
   if (name == "." || name == "..") return "Topic name is invalid: '.' or '..' is not allowed";
   if (name.size() > kLongestTopicName) {
-    return fmt::format("Topic name is invalid: the length of '{}' is longer than the max allowed length {}", name, kLongestTopicName);
+    return fmt::format("Topic name is invalid: the length of '{}' is longer than the max allowed length {}", name,
+                       kLongestTopicName);
   }
   const bool legal = std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
   });
   if (!legal) {
-    return fmt::format("Topic name is invalid: '{}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'", name);
+    return fmt::format(
+        "Topic name is invalid: '{}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'",
+        name);
   }
   return std::nullopt;
 }
 
-Decision<protocol::CreateTopicsResponse> create_topics(const Compute& compute, const protocol::CreateTopicsRequest& request) {
+Decision<protocol::CreateTopicsResponse> create_topics(const Compute& compute,
+                                                       const protocol::CreateTopicsRequest& request) {
   Decision<protocol::CreateTopicsResponse> decision;
   std::map<std::string, int> times;
   std::map<std::string, std::string> unified_names;  // of this request's topics
@@ -267,7 +283,8 @@ Decision<protocol::CreateTopicsResponse> create_topics(const Compute& compute, c
       times[topic.name] = 0;
       fault = {ErrorCode::invalid_request, "Duplicate topic name."};
     } else if (const auto other = unified_names.find(unified(topic.name)); other != unified_names.end()) {
-      fault = {ErrorCode::invalid_topic_exception, fmt::format("Topic '{}' collides with another topic of the request: {}", topic.name, other->second)};
+      fault = {ErrorCode::invalid_topic_exception,
+               fmt::format("Topic '{}' collides with another topic of the request: {}", topic.name, other->second)};
     } else {
       fault = create_topic(compute, topic, result, decision.records);
     }
@@ -300,7 +317,8 @@ DeleteResult delete_result(std::optional<std::string> name, Uuid id, const Fault
 
 }  // namespace
 
-Decision<protocol::DeleteTopicsResponse> delete_topics(const Compute& compute, const protocol::DeleteTopicsRequest& request,
+Decision<protocol::DeleteTopicsResponse> delete_topics(const Compute& compute,
+                                                       const protocol::DeleteTopicsRequest& request,
                                                        std::int16_t api_version) {
   Decision<protocol::DeleteTopicsResponse> decision;
   auto asked = request.topics;
@@ -320,7 +338,8 @@ Decision<protocol::DeleteTopicsResponse> delete_topics(const Compute& compute, c
     Fault fault;
     const TopicImage* found = nullptr;
     if (!compute.settings.delete_topic_enable) {
-      fault = api_version < 3 ? Fault{ErrorCode::invalid_request, "Topic deletion is disabled."} : Fault{ErrorCode::topic_deletion_disabled, ""};
+      fault = api_version < 3 ? Fault{ErrorCode::invalid_request, "Topic deletion is disabled."}
+                              : Fault{ErrorCode::topic_deletion_disabled, ""};
     } else if (topic.name && !topic.topic_id.is_zero()) {
       fault = {ErrorCode::invalid_request, "You may not specify both topic name and topic id."};
     } else if (!topic.name && topic.topic_id.is_zero()) {
@@ -364,16 +383,18 @@ Fault add_partitions(const Compute& compute, const MorePartitions& asked, Record
   const TopicImage* topic = compute.image.topics.find(asked.name);
   if (topic == nullptr) return {ErrorCode::unknown_topic_or_partition, ""};
   const std::int32_t current = topic->partition_count();
-  if (asked.count == current) return {ErrorCode::invalid_partitions, fmt::format("Topic already has {} partition(s).", current)};
+  if (asked.count == current)
+    return {ErrorCode::invalid_partitions, fmt::format("Topic already has {} partition(s).", current)};
   if (asked.count < current) {
     return {ErrorCode::invalid_partitions,
-            fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", asked.name, current, asked.count)};
+            fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", asked.name, current,
+                        asked.count)};
   }
   const std::int32_t additional = asked.count - current;
   if (asked.assignments && asked.assignments->size() != static_cast<std::size_t>(additional)) {
     return {ErrorCode::invalid_replica_assignment,
-            fmt::format("Attempted to add {} additional partition(s), but only {} assignment(s) were specified.", additional,
-                        asked.assignments->size())};
+            fmt::format("Attempted to add {} additional partition(s), but only {} assignment(s) were specified.",
+                        additional, asked.assignments->size())};
   }
   if (static_cast<std::size_t>(additional) + records.size() > kMaxRecordsPerRequest) {
     return {ErrorCode::policy_violation, "Excessively large number of partitions per request."};
@@ -387,11 +408,11 @@ Fault add_partitions(const Compute& compute, const MorePartitions& asked, Record
       placements.push_back(assignment.broker_ids);
     }
   } else {
-    Result<std::vector<Replicas>> placed =
-        place_replicas(placement_brokers(compute), additional, static_cast<std::int16_t>(replication_factor), compute.random);
+    Result<std::vector<Replicas>> placed = place_replicas(
+        placement_brokers(compute), additional, static_cast<std::int16_t>(replication_factor), compute.random);
     if (!placed) {
-      return {ErrorCode::invalid_replication_factor,
-              fmt::format("Unable to replicate the partition {} time(s): {}", replication_factor, placed.error().context())};
+      return {ErrorCode::invalid_replication_factor, fmt::format("Unable to replicate the partition {} time(s): {}",
+                                                                 replication_factor, placed.error().context())};
     }
     placements = std::move(*placed);
   }
@@ -401,9 +422,12 @@ Fault add_partitions(const Compute& compute, const MorePartitions& asked, Record
     Replicas isr = active_ones(compute, replicas);
     if (isr.empty()) {
       return {asked.assignments ? ErrorCode::invalid_replica_assignment : ErrorCode::invalid_replication_factor,
-              fmt::format("All brokers specified in the partition assignment for partition {} are fenced or in controlled shutdown.", index)};
+              fmt::format("All brokers specified in the partition assignment for partition {} are fenced or in "
+                          "controlled shutdown.",
+                          index)};
     }
-    added.push_back(metadata::partition_record(topic->id, index, new_partition(compute, replicas, std::move(isr)), compute.version()));
+    added.push_back(metadata::partition_record(topic->id, index, new_partition(compute, replicas, std::move(isr)),
+                                               compute.version()));
     ++index;
   }
   records.insert(records.end(), std::make_move_iterator(added.begin()), std::make_move_iterator(added.end()));
@@ -412,7 +436,8 @@ Fault add_partitions(const Compute& compute, const MorePartitions& asked, Record
 
 }  // namespace
 
-Decision<protocol::CreatePartitionsResponse> create_partitions(const Compute& compute, const protocol::CreatePartitionsRequest& request) {
+Decision<protocol::CreatePartitionsResponse> create_partitions(const Compute& compute,
+                                                               const protocol::CreatePartitionsRequest& request) {
   Decision<protocol::CreatePartitionsResponse> decision;
   std::map<std::string, int> times;
   for (const MorePartitions& topic : request.topics) ++times[topic.name];

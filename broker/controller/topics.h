@@ -15,10 +15,13 @@
 
 namespace klamm::controller {
 
-Decision<protocol::CreateTopicsResponse> create_topics(const Compute& compute, const protocol::CreateTopicsRequest& request);
-Decision<protocol::DeleteTopicsResponse> delete_topics(const Compute& compute, const protocol::DeleteTopicsRequest& request,
+Decision<protocol::CreateTopicsResponse> create_topics(const Compute& compute,
+                                                       const protocol::CreateTopicsRequest& request);
+Decision<protocol::DeleteTopicsResponse> delete_topics(const Compute& compute,
+                                                       const protocol::DeleteTopicsRequest& request,
                                                        std::int16_t api_version);
-Decision<protocol::CreatePartitionsResponse> create_partitions(const Compute& compute, const protocol::CreatePartitionsRequest& request);
+Decision<protocol::CreatePartitionsResponse> create_partitions(const Compute& compute,
+                                                               const protocol::CreatePartitionsRequest& request);
 
 // What is wrong with the name as a topic's; nothing if it is legal.
 std::optional<std::string> topic_name_fault(std::string_view name);

@@ -2,13 +2,12 @@
 #include <algorithm>
 #include <limits>
 
+#include "broker/controller/cluster.h"
 #include "broker/handler/handlers.h"
 #include "broker/handler/respond.h"
 #include "broker/handler/services.h"
 #include "broker/handler/topics_view.h"
 #include "broker/storage/names.h"
-#include "protocol/messages/describe_cluster_request.h"
-#include "protocol/messages/describe_cluster_response.h"
 #include "protocol/messages/describe_topic_partitions_request.h"
 #include "protocol/messages/describe_topic_partitions_response.h"
 #include "protocol/messages/list_config_resources_request.h"
@@ -19,31 +18,13 @@ namespace {
 
 using protocol::ErrorCode;
 
-constexpr std::int8_t kBrokerEndpoints = 1;
-
 io::Task<protocol::DescribeClusterResponse> describe(Call& call, protocol::DescribeClusterRequest request) {
   const metadata::ImageRef image = call.services.image();
-  protocol::DescribeClusterResponse response;
-  response.cluster_id = call.services.cluster_id;
-  response.controller_id = call.services.broker_id();
-  response.endpoint_type = request.endpoint_type;
-  if (call.version >= 1 && request.endpoint_type != kBrokerEndpoints) {
-    response.error_code = code(ErrorCode::mismatched_endpoint_type);
-    response.error_message = "The request was sent to an endpoint of the wrong type: this is a broker.";
-    co_return response;
-  }
-  for (const auto& [id, broker] : image->cluster.brokers) {
-    if (broker->fenced && !request.include_fenced_brokers) continue;
-    const metadata::ListenerEndpoint* endpoint = broker->listener(call.context.listener);
-    if (endpoint == nullptr) continue;
-    auto& answer = response.brokers.emplace_back();
-    answer.broker_id = id;
-    answer.host = endpoint->host;
-    answer.port = endpoint->port;
-    answer.rack = broker->rack;
-    answer.is_fenced = broker->fenced && call.version >= 2;
-  }
-  co_return response;
+  controller::DescribeClusterContext context;
+  context.cluster_id = call.services.cluster_id;
+  context.listener = call.context.listener;
+  context.random = call.services.shard.random().next();
+  co_return controller::describe_cluster(*image, request, context, call.version);
 }
 
 // A page of topics: partitions are counted over all of them, and a cursor tells where the next page begins.

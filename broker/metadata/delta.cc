@@ -87,8 +87,12 @@ struct MetadataDelta::Replayer {
     return {};
   }
 
-  Result<void> operator()(const messages::FenceBrokerRecord& record) { return set_fenced(record.id, record.epoch, true); }
-  Result<void> operator()(const messages::UnfenceBrokerRecord& record) { return set_fenced(record.id, record.epoch, false); }
+  Result<void> operator()(const messages::FenceBrokerRecord& record) {
+    return set_fenced(record.id, record.epoch, true);
+  }
+  Result<void> operator()(const messages::UnfenceBrokerRecord& record) {
+    return set_fenced(record.id, record.epoch, false);
+  }
 
   Result<void> operator()(const messages::RegisterControllerRecord& record) {
     ControllerRegistration controller;
@@ -97,13 +101,15 @@ struct MetadataDelta::Replayer {
     controller.zk_migration_ready = record.zk_migration_ready;
     controller.listeners = listeners_of(record.end_points);
     controller.features = features_of(record.features);
-    delta.changed_controllers_[record.controller_id] = std::make_shared<const ControllerRegistration>(std::move(controller));
+    delta.changed_controllers_[record.controller_id] =
+        std::make_shared<const ControllerRegistration>(std::move(controller));
     return {};
   }
 
   Result<void> operator()(const messages::TopicRecord& record) {
     if (delta.topic(record.topic_id) != nullptr && !delta.in_snapshot_) {
-      return unfit(fmt::format("topic {} is created with the id {} of a topic that is there", record.name, record.topic_id.text()));
+      return unfit(fmt::format("topic {} is created with the id {} of a topic that is there", record.name,
+                               record.topic_id.text()));
     }
     TopicChange change;
     if (const auto gone = delta.deleted_topics_.find(record.topic_id); gone != delta.deleted_topics_.end()) {
@@ -220,8 +226,9 @@ struct MetadataDelta::Replayer {
   Result<void> operator()(const messages::FeatureLevelRecord& record) {
     FeatureLevels& features = delta.touch_features();
     if (record.name == kMetadataVersionFeature && !MetadataVersion{record.feature_level}.known()) {
-      return fail(Errc::unsupported, fmt::format("metadata.version {} is not known to this build ({} to {})", record.feature_level,
-                                                 MetadataVersion::kMinimum, MetadataVersion::kLatest));
+      return fail(Errc::unsupported,
+                  fmt::format("metadata.version {} is not known to this build ({} to {})", record.feature_level,
+                              MetadataVersion::kMinimum, MetadataVersion::kLatest));
     }
     if (record.feature_level == 0) {
       features.erase(record.name);
@@ -264,10 +271,9 @@ struct MetadataDelta::Replayer {
   }
 
   Result<void> operator()(const messages::DelegationTokenRecord& record) {
-    delta.tokens_[record.token_id] = DelegationToken{record.token_id,        record.owner,
-                                                     record.requester,       record.renewers,
-                                                     record.issue_timestamp, record.max_timestamp,
-                                                     record.expiration_timestamp};
+    delta.tokens_[record.token_id] =
+        DelegationToken{record.token_id,        record.owner,         record.requester,           record.renewers,
+                        record.issue_timestamp, record.max_timestamp, record.expiration_timestamp};
     return {};
   }
   Result<void> operator()(const messages::RemoveDelegationTokenRecord& record) {
@@ -276,8 +282,9 @@ struct MetadataDelta::Replayer {
   }
 
   Result<void> operator()(const messages::AccessControlEntryRecord& record) {
-    delta.acls_[record.id] = AclEntry{record.resource_type, record.resource_name, record.pattern_type, record.principal,
-                                      record.host,          record.operation,     record.permission_type};
+    delta.acls_[record.id] =
+        AclEntry{record.resource_type, record.resource_name, record.pattern_type,   record.principal,
+                 record.host,          record.operation,     record.permission_type};
     return {};
   }
   Result<void> operator()(const messages::RemoveAccessControlEntryRecord& record) {
@@ -432,8 +439,8 @@ void MetadataDelta::finish_snapshot() {
 
 bool MetadataDelta::empty() const {
   return changed_topics_.empty() && deleted_topics_.empty() && topic_names_.empty() && configs_.empty() &&
-         changed_brokers_.empty() && changed_controllers_.empty() && !features_ && !next_producer_id_ && quotas_.empty() &&
-         scram_.empty() && tokens_.empty() && acls_.empty() && !zk_migration_state_;
+         changed_brokers_.empty() && changed_controllers_.empty() && !features_ && !next_producer_id_ &&
+         quotas_.empty() && scram_.empty() && tokens_.empty() && acls_.empty() && !zk_migration_state_;
 }
 
 ImageRef MetadataDelta::apply(Provenance provenance) const {

@@ -52,7 +52,9 @@ class MetadataDelta {
   bool config_changed(const ConfigResource& resource) const { return changed_config_resources_.contains(resource); }
   // Registered, changed or (null) unregistered.
   const PersistentMap<std::int32_t, BrokerRef>::Changes& changed_brokers() const noexcept { return changed_brokers_; }
-  const PersistentMap<std::int32_t, ControllerRef>::Changes& changed_controllers() const noexcept { return changed_controllers_; }
+  const PersistentMap<std::int32_t, ControllerRef>::Changes& changed_controllers() const noexcept {
+    return changed_controllers_;
+  }
   bool features_changed() const noexcept { return features_.has_value(); }
   bool acls_changed() const noexcept { return !acls_.empty(); }
   bool quotas_changed() const noexcept { return !quotas_.empty(); }

@@ -14,11 +14,13 @@ struct Level {
 };
 
 constexpr std::array<Level, 25> kLevels = {{
-    {7, "3.3-IV3", true},   {8, "3.4-IV0", true},   {9, "3.5-IV0", false},  {10, "3.5-IV1", false}, {11, "3.5-IV2", true},
-    {12, "3.6-IV0", false}, {13, "3.6-IV1", true},  {14, "3.6-IV2", true},  {15, "3.7-IV0", true},  {16, "3.7-IV1", false},
-    {17, "3.7-IV2", true},  {18, "3.7-IV3", false}, {19, "3.7-IV4", false}, {20, "3.8-IV0", false}, {21, "3.9-IV0", false},
-    {22, "4.0-IV0", false}, {23, "4.0-IV1", true},  {24, "4.0-IV2", false}, {25, "4.0-IV3", false}, {26, "4.1-IV0", false},
-    {27, "4.1-IV1", false}, {28, "4.2-IV0", false}, {29, "4.2-IV1", false}, {30, "4.3-IV0", true},  {31, "4.4-IV0", false},
+    {7, "3.3-IV3", true},   {8, "3.4-IV0", true},   {9, "3.5-IV0", false},  {10, "3.5-IV1", false},
+    {11, "3.5-IV2", true},  {12, "3.6-IV0", false}, {13, "3.6-IV1", true},  {14, "3.6-IV2", true},
+    {15, "3.7-IV0", true},  {16, "3.7-IV1", false}, {17, "3.7-IV2", true},  {18, "3.7-IV3", false},
+    {19, "3.7-IV4", false}, {20, "3.8-IV0", false}, {21, "3.9-IV0", false}, {22, "4.0-IV0", false},
+    {23, "4.0-IV1", true},  {24, "4.0-IV2", false}, {25, "4.0-IV3", false}, {26, "4.1-IV0", false},
+    {27, "4.1-IV1", false}, {28, "4.2-IV0", false}, {29, "4.2-IV1", false}, {30, "4.3-IV0", true},
+    {31, "4.4-IV0", false},
 }};
 
 // "4.3" of "4.3-IV0".
@@ -40,7 +42,8 @@ const FeatureRanges& supported_features() {
 }
 
 std::string_view MetadataVersion::name() const {
-  const auto found = std::find_if(kLevels.begin(), kLevels.end(), [this](const Level& entry) { return entry.level == level; });
+  const auto found =
+      std::find_if(kLevels.begin(), kLevels.end(), [this](const Level& entry) { return entry.level == level; });
   return found == kLevels.end() ? std::string_view() : found->name;
 }
 

@@ -46,7 +46,9 @@ struct MetadataVersion {
   // True if the form of the metadata changed between `other` (lower) and this one: going back may lose some.
   bool metadata_changed_since(MetadataVersion other) const noexcept;
 
-  std::int16_t register_broker_record_version() const noexcept { return level >= 30 ? 4 : level >= 17 ? 3 : level >= 8 ? 2 : 1; }
+  std::int16_t register_broker_record_version() const noexcept {
+    return level >= 30 ? 4 : level >= 17 ? 3 : level >= 8 ? 2 : 1;
+  }
   std::int16_t partition_record_version() const noexcept { return level >= 23 ? 2 : level >= 17 ? 1 : 0; }
   bool directory_assignment() const noexcept { return level >= 17; }
   bool elr() const noexcept { return level >= 23; }
@@ -59,8 +61,8 @@ struct MetadataVersion {
   friend auto operator<=>(const MetadataVersion&, const MetadataVersion&) = default;
 };
 
-// The levels that Kafka finalizes in a new cluster of this metadata.version, without metadata.version itself and without
-// kraft.version; features at level 0 are left out.
+// The levels that Kafka finalizes in a new cluster of this metadata.version, without metadata.version itself and
+// without kraft.version; features at level 0 are left out.
 FeatureLevels default_features(MetadataVersion version);
 // The same, less what klamm does not serve yet (share groups, streams groups): what its own format writes.
 FeatureLevels served_features(MetadataVersion version);

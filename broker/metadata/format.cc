@@ -6,6 +6,7 @@
 #include <set>
 
 #include "broker/metadata/image_writer.h"
+#include "broker/raft/metadata_log.h"
 #include "broker/raft/snapshot.h"
 #include "broker/storage/names.h"
 
@@ -33,7 +34,8 @@ Result<MetadataVersion> choose_version(const FormatOptions& options) {
   if (options.release_version) {
     const std::optional<MetadataVersion> named = MetadataVersion::from_name(*options.release_version);
     if (!named || named->level > MetadataVersion::kProduction) {
-      return refuse(fmt::format("Unknown metadata.version {}. Supported metadata.version are: {}", *options.release_version, names_of_versions()));
+      return refuse(fmt::format("Unknown metadata.version {}. Supported metadata.version are: {}",
+                                *options.release_version, names_of_versions()));
     }
     version = *named;
   }
@@ -42,7 +44,8 @@ Result<MetadataVersion> choose_version(const FormatOptions& options) {
   if (options.release_version) return refuse("Use --release-version or --feature metadata.version=…, not both.");
   const VersionRange& range = supported_features().find(kMetadataVersionFeature)->second;
   if (!range.contains(feature->second)) {
-    return refuse(fmt::format("metadata.version {} is not supported: {} to {} are.", feature->second, range.min, range.max));
+    return refuse(
+        fmt::format("metadata.version {} is not supported: {} to {} are.", feature->second, range.min, range.max));
   }
   return MetadataVersion{feature->second};
 }
@@ -51,8 +54,10 @@ Result<void> check_quorum(const FormatOptions& options, const ChosenFeatures& ch
   const auto kraft = options.features.find(kKRaftVersionFeature);
   const bool dynamic = options.quorum != QuorumFormat::static_voters;
   if (kraft != options.features.end() && (kraft->second >= 1) != dynamic) {
-    return refuse(dynamic ? "kraft.version=0 cannot be combined with --standalone, --initial-controllers or --no-initial-controllers."
-                          : "kraft.version=1 needs one of --standalone, --initial-controllers and --no-initial-controllers.");
+    return refuse(
+        dynamic
+            ? "kraft.version=0 cannot be combined with --standalone, --initial-controllers or --no-initial-controllers."
+            : "kraft.version=1 needs one of --standalone, --initial-controllers and --no-initial-controllers.");
   }
   static_cast<void>(chosen);
   if (options.quorum == QuorumFormat::standalone && options.controller_listeners.empty()) {
@@ -61,11 +66,15 @@ Result<void> check_quorum(const FormatOptions& options, const ChosenFeatures& ch
   if (options.quorum != QuorumFormat::initial_controllers) return {};
   const bool among = std::any_of(options.initial_controllers.begin(), options.initial_controllers.end(),
                                  [&](const raft::Voter& voter) { return voter.key.id == options.node_id; });
-  if (!among) return refuse(fmt::format("The initial controllers do not include node {}, which is being formatted.", options.node_id));
+  if (!among)
+    return refuse(
+        fmt::format("The initial controllers do not include node {}, which is being formatted.", options.node_id));
   std::set<std::int32_t> ids;
   for (const raft::Voter& voter : options.initial_controllers) {
-    if (!ids.insert(voter.key.id).second) return refuse(fmt::format("Node {} is named twice in --initial-controllers.", voter.key.id));
-    if (voter.key.directory_id.is_zero()) return refuse(fmt::format("Node {} has no directory id in --initial-controllers.", voter.key.id));
+    if (!ids.insert(voter.key.id).second)
+      return refuse(fmt::format("Node {} is named twice in --initial-controllers.", voter.key.id));
+    if (voter.key.directory_id.is_zero())
+      return refuse(fmt::format("Node {} has no directory id in --initial-controllers.", voter.key.id));
   }
   return {};
 }
@@ -74,7 +83,8 @@ Result<void> check_quorum(const FormatOptions& options, const ChosenFeatures& ch
 std::vector<std::string> all_directories(const FormatOptions& options) {
   std::vector<std::string> directories{options.metadata_log_dir};
   for (const std::string& directory : options.log_dirs) {
-    if (std::find(directories.begin(), directories.end(), directory) == directories.end()) directories.push_back(directory);
+    if (std::find(directories.begin(), directories.end(), directory) == directories.end())
+      directories.push_back(directory);
   }
   return directories;
 }
@@ -113,7 +123,7 @@ std::vector<raft::Voter> first_voters(const FormatOptions& options, const Uuid& 
 io::Task<Result<void>> write_first_voters(io::Shard& shard, const FormatOptions& options, const Uuid& directory_id) {
   const raft::VoterSet voters(first_voters(options, directory_id));
   const std::string directory = io::join_path(options.metadata_log_dir, std::string(storage::kMetadataTopic) + "-0");
-  Result<void> made = co_await shard.files().make_directories(directory);
+  Result<void> made = co_await raft::make_directories_durably(shard.files(), directory);
   KLAMM_CO_TRY(made);
   raft::SnapshotBuilder::Options snapshot;
   snapshot.now_ms = shard.wall_ms();
@@ -121,15 +131,17 @@ io::Task<Result<void>> write_first_voters(io::Shard& shard, const FormatOptions&
   snapshot.voters = &voters;
   raft::SnapshotBuilder builder(snapshot);
   builder.finish();
-  Result<void> written = co_await raft::write_snapshot_file(shard, directory, raft::kBootstrapSnapshotId, builder.take());
+  Result<void> written =
+      co_await raft::write_snapshot_file(shard, directory, raft::kBootstrapSnapshotId, builder.take());
   co_return written;
 }
 
 io::Task<Result<void>> format_directory(io::Shard& shard, const FormatOptions& options, const ChosenFeatures& chosen,
                                         const std::string& directory) {
   io::FileSystem& files = shard.files();
-  Result<void> done = co_await files.make_directories(directory);
-  if (!done) co_return fail(std::move(done).error().in(fmt::format("Unable to create storage directory {}", directory)));
+  Result<void> done = co_await raft::make_directories_durably(files, directory);
+  if (!done)
+    co_return fail(std::move(done).error().in(fmt::format("Unable to create storage directory {}", directory)));
   storage::MetaProperties meta;
   meta.cluster_id = options.cluster_id;
   meta.node_id = options.node_id;
@@ -143,7 +155,8 @@ io::Task<Result<void>> format_directory(io::Shard& shard, const FormatOptions& o
       KLAMM_CO_TRY(done);
     }
   }
-  done = co_await io::write_file_atomically(files, io::join_path(directory, kBootstrapFile), bootstrap_content(chosen, shard.wall_ms()));
+  done = co_await io::write_file_atomically(files, io::join_path(directory, kBootstrapFile),
+                                            bootstrap_content(chosen, shard.wall_ms()));
   KLAMM_CO_TRY(done);
   // Last: it is what makes the directory a formatted one.
   done = co_await storage::save_meta_properties(files, directory, std::move(meta), shard.wall_ms());
@@ -153,13 +166,26 @@ io::Task<Result<void>> format_directory(io::Shard& shard, const FormatOptions& o
 std::string describe(const FormatOptions& options, const std::string& directory, MetadataVersion version) {
   std::string_view kind = "data directory";
   if (directory == options.metadata_log_dir) {
-    const bool dynamic = options.quorum == QuorumFormat::standalone || options.quorum == QuorumFormat::initial_controllers;
+    const bool dynamic =
+        options.quorum == QuorumFormat::standalone || options.quorum == QuorumFormat::initial_controllers;
     kind = dynamic ? "dynamic metadata voter directory" : "metadata directory";
   }
   return fmt::format("Formatting {} {} with metadata.version {}.", kind, directory, version.name());
 }
 
 }  // namespace
+
+FormatOptions format_options(const config::BrokerConfig& file, std::string cluster_id) {
+  FormatOptions options;
+  options.cluster_id = std::move(cluster_id);
+  options.node_id = file.node_id();
+  options.log_dirs = file.log_dirs();
+  options.metadata_log_dir = file.metadata_log_dir();
+  for (const config::Endpoint& endpoint : file.advertised_controller_listeners()) {
+    options.controller_listeners.push_back({endpoint.listener, endpoint.host, endpoint.port});
+  }
+  return options;
+}
 
 Result<ChosenFeatures> choose_features(const FormatOptions& options) {
   Result<MetadataVersion> version = choose_version(options);
@@ -172,10 +198,12 @@ Result<ChosenFeatures> choose_features(const FormatOptions& options) {
       return refuse(fmt::format("Unsupported feature: {}. Supported features are: {}", name, names_of_features()));
     }
     if (!range->second.contains(level)) {
-      return refuse(fmt::format("Feature {} has no level {}: {} to {} are supported.", name, level, range->second.min, range->second.max));
+      return refuse(fmt::format("Feature {} has no level {}: {} to {} are supported.", name, level, range->second.min,
+                                range->second.max));
     }
     const bool served = options.kafka_defaults || (name != kShareVersionFeature && name != kStreamsVersionFeature);
-    if (level > 0 && !served) return refuse(fmt::format("Feature {} is not served by klamm yet: only level 0 can be finalized.", name));
+    if (level > 0 && !served)
+      return refuse(fmt::format("Feature {} is not served by klamm yet: only level 0 can be finalized.", name));
     if (level == 0) {
       chosen.features.erase(name);
     } else {
@@ -183,7 +211,8 @@ Result<ChosenFeatures> choose_features(const FormatOptions& options) {
     }
   }
   if (chosen.features.contains(kElrVersionFeature) && !chosen.version.elr()) {
-    return refuse(fmt::format("eligible.leader.replicas.version=1 needs metadata.version 4.0-IV1 or newer, not {}.", chosen.version.name()));
+    return refuse(fmt::format("eligible.leader.replicas.version=1 needs metadata.version 4.0-IV1 or newer, not {}.",
+                              chosen.version.name()));
   }
   return chosen;
 }
@@ -191,7 +220,8 @@ Result<ChosenFeatures> choose_features(const FormatOptions& options) {
 io::Task<Result<FormatReport>> format_storage(io::Shard& shard, FormatOptions options) {
   if (options.cluster_id.empty()) co_return refuse("You must specify a cluster id: --cluster-id.");
   if (options.node_id < 0) co_return refuse(fmt::format("The node id must be 0 or more, it is {}.", options.node_id));
-  if (options.metadata_log_dir.empty() && !options.log_dirs.empty()) options.metadata_log_dir = options.log_dirs.front();
+  if (options.metadata_log_dir.empty() && !options.log_dirs.empty())
+    options.metadata_log_dir = options.log_dirs.front();
   if (options.metadata_log_dir.empty()) co_return refuse("No log directories found in the configuration.");
   Result<ChosenFeatures> chosen = choose_features(options);
   KLAMM_CO_TRY(chosen);
@@ -203,20 +233,22 @@ io::Task<Result<FormatReport>> format_storage(io::Shard& shard, FormatOptions op
   report.features = chosen->features;
   std::vector<std::string> wanted;
   for (const std::string& directory : all_directories(options)) {
-    Result<std::optional<storage::MetaProperties>> meta = co_await storage::load_meta_properties(shard.files(), directory);
+    Result<std::optional<storage::MetaProperties>> meta =
+        co_await storage::load_meta_properties(shard.files(), directory);
     KLAMM_CO_TRY(meta);
     if (!*meta) {
       wanted.push_back(directory);
       continue;
     }
     if (!options.ignore_formatted) {
-      co_return fail(Errc::already_exists,
-                     fmt::format("Log directory {} is already formatted. Use --ignore-formatted to ignore this directory and format the others.",
-                                 directory));
+      co_return fail(Errc::already_exists, fmt::format("Log directory {} is already formatted. Use --ignore-formatted "
+                                                       "to ignore this directory and format the others.",
+                                                       directory));
     }
     if ((*meta)->cluster_id != options.cluster_id || (*meta)->node_id != options.node_id) {
-      co_return refuse(fmt::format("Log directory {} belongs to cluster {} and node {}, not to cluster {} and node {}.", directory,
-                                   (*meta)->cluster_id, (*meta)->node_id, options.cluster_id, options.node_id));
+      co_return refuse(fmt::format("Log directory {} belongs to cluster {} and node {}, not to cluster {} and node {}.",
+                                   directory, (*meta)->cluster_id, (*meta)->node_id, options.cluster_id,
+                                   options.node_id));
     }
   }
   for (const std::string& directory : wanted) {
@@ -243,20 +275,24 @@ io::Task<StorageInfo> inspect_storage(io::Shard& shard, std::vector<std::string>
       info.directories.push_back(std::move(directory));
       continue;
     }
-    Result<std::optional<storage::MetaProperties>> meta = co_await storage::load_meta_properties(shard.files(), directory.path);
+    Result<std::optional<storage::MetaProperties>> meta =
+        co_await storage::load_meta_properties(shard.files(), directory.path);
     if (!meta) {
       directory.problem = meta.error().message();
-      info.problems.push_back(fmt::format("Unable to read {}: {}", io::join_path(directory.path, storage::kMetaPropertiesFile), *directory.problem));
+      info.problems.push_back(fmt::format(
+          "Unable to read {}: {}", io::join_path(directory.path, storage::kMetaPropertiesFile), *directory.problem));
     } else if (!*meta) {
       info.problems.push_back(directory.path + " is not formatted.");
     } else {
       directory.meta = std::move(**meta);
       clusters.insert(directory.meta->cluster_id);
       if (node_id >= 0 && directory.meta->node_id != node_id) {
-        info.problems.push_back(fmt::format("{} belongs to node {}, but the configured node id is {}.", directory.path, directory.meta->node_id, node_id));
+        info.problems.push_back(fmt::format("{} belongs to node {}, but the configured node id is {}.", directory.path,
+                                            directory.meta->node_id, node_id));
       }
       if (!directory.meta->directory_id.is_zero() && !directory_ids.insert(directory.meta->directory_id).second) {
-        info.problems.push_back(fmt::format("{} has a directory id that another directory has: {}", directory.path, directory.meta->directory_id.text()));
+        info.problems.push_back(fmt::format("{} has a directory id that another directory has: {}", directory.path,
+                                            directory.meta->directory_id.text()));
       }
     }
     info.directories.push_back(std::move(directory));

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/uuid.h"
+#include "broker/config/broker_config.h"
 #include "broker/metadata/features.h"
 #include "broker/metadata/record.h"
 #include "broker/raft/voters.h"
@@ -21,9 +22,9 @@ constexpr std::string_view kBootstrapFile = "bootstrap.checkpoint";
 
 // How the first voters of the metadata quorum become known.
 enum class QuorumFormat {
-  static_voters,        // controller.quorum.voters in every node's configuration; or a broker without the controller role
-  standalone,           // --standalone: this node alone
-  initial_controllers,  // --initial-controllers: those named
+  static_voters,  // controller.quorum.voters in every node's configuration; or a broker without the controller role
+  standalone,     // --standalone: this node alone
+  initial_controllers,     // --initial-controllers: those named
   no_initial_controllers,  // --no-initial-controllers: this node joins the quorum of others
 };
 
@@ -34,13 +35,17 @@ struct FormatOptions {
   std::string metadata_log_dir;       // metadata.log.dir; one of log_dirs or another
   QuorumFormat quorum = QuorumFormat::static_voters;
   std::vector<raft::Endpoint> controller_listeners;  // --standalone: own addresses, as other nodes would see them
-  std::vector<raft::Voter> initial_controllers;      // this node must be among them, with the directory id it shall have
-  bool ignore_formatted = false;                     // leave formatted directories alone
-  std::optional<std::string> release_version;        // "4.3", "4.3-IV0"
-  FeatureLevels features;                            // --feature name=level
+  std::vector<raft::Voter> initial_controllers;  // this node must be among them, with the directory id it shall have
+  bool ignore_formatted = false;                 // leave formatted directories alone
+  std::optional<std::string> release_version;    // "4.3", "4.3-IV0"
+  FeatureLevels features;                        // --feature name=level
   // Kafka's own defaults finalize share groups and streams groups too; klamm's only what it serves.
   bool kafka_defaults = false;
 };
+
+// Node id, directories and controller listeners from the node's configuration. The quorum is left at static_voters: the
+// command line (or the development broker: standalone) decides.
+FormatOptions format_options(const config::BrokerConfig& file, std::string cluster_id);
 
 struct FormatReport {
   MetadataVersion version;

@@ -15,7 +15,8 @@ template <typename Key, typename Value>
 bool same_entries(const PersistentMap<Key, std::shared_ptr<const Value>>& left,
                   const PersistentMap<Key, std::shared_ptr<const Value>>& right) {
   if (left.shares_all_with(right)) return true;
-  return left.size() == right.size() && std::equal(left.begin(), left.end(), right.begin(), [](const auto& one, const auto& other) {
+  return left.size() == right.size() &&
+         std::equal(left.begin(), left.end(), right.begin(), [](const auto& one, const auto& other) {
            return one.first == other.first && (one.second == other.second || *one.second == *other.second);
          });
 }
@@ -75,7 +76,8 @@ const ListenerEndpoint* BrokerRegistration::listener(std::string_view listener_n
 
 bool BrokerRegistration::has_online_directory(const Uuid& directory) const {
   if (directory == kLostDirectory) return false;
-  return directories.empty() || directory == kUnassignedDirectory || directory == kMigratingDirectory || contains(directories, directory);
+  return directories.empty() || directory == kUnassignedDirectory || directory == kMigratingDirectory ||
+         contains(directories, directory);
 }
 
 bool BrokerRegistration::all_directories_cordoned() const {
@@ -97,7 +99,9 @@ const ResourceConfig& ConfigsImage::of(const ConfigResource& resource) const {
   const ResourceConfigRef* found = resources.find(resource);
   return found == nullptr ? kNothing : **found;
 }
-bool operator==(const ConfigsImage& left, const ConfigsImage& right) { return same_entries(left.resources, right.resources); }
+bool operator==(const ConfigsImage& left, const ConfigsImage& right) {
+  return same_entries(left.resources, right.resources);
+}
 
 std::optional<MetadataVersion> MetadataImage::metadata_version() const {
   const auto found = features.find(kMetadataVersionFeature);
@@ -118,8 +122,8 @@ std::shared_ptr<const MetadataImage> MetadataImage::none() {
 bool same_content(const MetadataImage& left, const MetadataImage& right) {
   return left.features == right.features && left.cluster == right.cluster && left.topics == right.topics &&
          left.configs == right.configs && left.next_producer_id == right.next_producer_id &&
-         same_entries(left.client_quotas, right.client_quotas) && left.scram == right.scram && left.tokens == right.tokens &&
-         left.acls == right.acls && left.zk_migration_state == right.zk_migration_state;
+         same_entries(left.client_quotas, right.client_quotas) && left.scram == right.scram &&
+         left.tokens == right.tokens && left.acls == right.acls && left.zk_migration_state == right.zk_migration_state;
 }
 
 }  // namespace klamm::metadata

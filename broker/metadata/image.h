@@ -34,12 +34,12 @@ enum class LeaderRecoveryState : std::int8_t { recovered = 0, recovering = 1 };
 
 // One partition, as the log knows it.
 struct PartitionRegistration {
-  std::vector<std::int32_t> replicas;      // in order of preference
-  std::vector<Uuid> directories;           // parallel to replicas
+  std::vector<std::int32_t> replicas;  // in order of preference
+  std::vector<Uuid> directories;       // parallel to replicas
   std::vector<std::int32_t> isr;
   std::vector<std::int32_t> removing_replicas;
   std::vector<std::int32_t> adding_replicas;
-  std::vector<std::int32_t> elr;           // eligible leader replicas (KIP-966)
+  std::vector<std::int32_t> elr;  // eligible leader replicas (KIP-966)
   std::vector<std::int32_t> last_known_elr;
   std::int32_t leader = kNoLeader;
   LeaderRecoveryState recovery_state = LeaderRecoveryState::recovered;
@@ -167,7 +167,9 @@ struct ConfigsImage {
   // What is set on the resource; an empty map if nothing.
   const ResourceConfig& of(const ConfigResource& resource) const;
   const ResourceConfig& of_topic(std::string name) const { return of({ConfigResourceType::topic, std::move(name)}); }
-  const ResourceConfig& of_broker(std::int32_t id) const { return of({ConfigResourceType::broker, std::to_string(id)}); }
+  const ResourceConfig& of_broker(std::int32_t id) const {
+    return of({ConfigResourceType::broker, std::to_string(id)});
+  }
   const ResourceConfig& cluster_default() const { return of({ConfigResourceType::broker, {}}); }
   friend bool operator==(const ConfigsImage& left, const ConfigsImage& right);
 };

@@ -87,7 +87,8 @@ void write_tokens(const MetadataImage& image, Records& records) {
 }
 
 void write_features(const MetadataImage& image, Records& records) {
-  if (const auto version = image.metadata_version()) records.push_back(feature_record(kMetadataVersionFeature, version->level));
+  if (const auto version = image.metadata_version())
+    records.push_back(feature_record(kMetadataVersionFeature, version->level));
   for (const auto& [name, level] : image.features) {
     if (name != kMetadataVersionFeature) records.push_back(feature_record(name, level));
   }
@@ -153,7 +154,8 @@ Record controller_record(const ControllerRegistration& controller) {
   return {std::move(message), 0};
 }
 
-Record partition_record(const Uuid& topic, std::int32_t index, const PartitionRegistration& partition, MetadataVersion version) {
+Record partition_record(const Uuid& topic, std::int32_t index, const PartitionRegistration& partition,
+                        MetadataVersion version) {
   messages::PartitionRecord message;
   const std::int16_t record_version = version.partition_record_version();
   message.partition_id = index;

@@ -38,7 +38,8 @@ std::shared_ptr<const MetadataDelta> full_delta(const ImageRef& image);
 // Single records, in the version that `version` calls for.
 Record broker_record(const BrokerRegistration& broker, MetadataVersion version);
 Record controller_record(const ControllerRegistration& controller);
-Record partition_record(const Uuid& topic, std::int32_t index, const PartitionRegistration& partition, MetadataVersion version);
+Record partition_record(const Uuid& topic, std::int32_t index, const PartitionRegistration& partition,
+                        MetadataVersion version);
 Record feature_record(std::string_view name, std::int16_t level);
 Record config_record(const ConfigResource& resource, std::string_view name, std::optional<std::string> value);
 

@@ -6,6 +6,13 @@
 
 namespace klamm::metadata {
 
+LoaderOptions loader_options(const config::BrokerConfig& file) {
+  LoaderOptions options;
+  options.snapshot_max_new_bytes = file.values().get_long("metadata.log.max.record.bytes.between.snapshots");
+  options.snapshot_max_interval_ms = file.values().get_long("metadata.log.max.snapshot.interval.ms");
+  return options;
+}
+
 Loader::Loader(io::Shard& shard, raft::RaftNode& raft, Publisher* publisher, LoaderOptions options, Logger logger)
     : shard_(shard),
       raft_(raft),
@@ -46,7 +53,8 @@ void Loader::leader_changed(raft::LeaderAndEpoch leader) {
 io::Task<Result<void>> Loader::committed(std::vector<raft::Batch> batches) {
   for (const raft::Batch& batch : batches) {
     Result<void> taken = take(batch);
-    if (!taken) co_return fail(std::move(taken).error().in(fmt::format("metadata log, batch at offset {}", batch.base_offset)));
+    if (!taken)
+      co_return fail(std::move(taken).error().in(fmt::format("metadata log, batch at offset {}", batch.base_offset)));
   }
   co_await publish_changes();
   consider_snapshot();

@@ -1,8 +1,8 @@
 // The Loader follows the committed metadata log, makes an image of it, and hands every new image to the Publisher. It
 // lives on the raft node's shard.
 //
-// Records of a metadata transaction count when its end is committed; an aborted one leaves nothing. Until the loader has
-// once reached the high watermark, it publishes nothing.
+// Records of a metadata transaction count when its end is committed; an aborted one leaves nothing. Until the loader
+// has once reached the high watermark, it publishes nothing.
 //
 // It also writes this node's snapshots: after so many bytes of records, or so long, since the last.
 #pragma once
@@ -24,9 +24,12 @@
 namespace klamm::metadata {
 
 struct LoaderOptions {
-  std::int64_t snapshot_max_new_bytes = 20'971'520;     // metadata.log.max.record.bytes.between.snapshots
-  std::int64_t snapshot_max_interval_ms = 3'600'000;    // metadata.log.max.snapshot.interval.ms; 0: by size only
+  std::int64_t snapshot_max_new_bytes = 20'971'520;   // metadata.log.max.record.bytes.between.snapshots
+  std::int64_t snapshot_max_interval_ms = 3'600'000;  // metadata.log.max.snapshot.interval.ms; 0: by size only
 };
+
+// metadata.log.max.* of the node's configuration.
+LoaderOptions loader_options(const config::BrokerConfig& file);
 
 class Loader final : public raft::RaftListener {
  public:

@@ -23,9 +23,9 @@ class PersistentMap {
   using Changes = std::map<Key, std::optional<Value>, Less>;
 
  private:
-  static constexpr std::size_t kMost = 64;    // entries of a chunk
-  static constexpr std::size_t kLeast = 16;   // smaller chunks are joined with their predecessor where they fit
-  using Chunk = std::vector<Entry>;           // sorted, never empty
+  static constexpr std::size_t kMost = 64;   // entries of a chunk
+  static constexpr std::size_t kLeast = 16;  // smaller chunks are joined with their predecessor where they fit
+  using Chunk = std::vector<Entry>;          // sorted, never empty
   using ChunkRef = std::shared_ptr<const Chunk>;
   struct Top {
     std::vector<ChunkRef> chunks;
@@ -93,10 +93,11 @@ class PersistentMap {
       return Less()(ref->back().first, wanted);
     });
     if (chunk == chunks.end()) return end();
-    const auto entry = std::lower_bound((*chunk)->begin(), (*chunk)->end(), key, [](const Entry& candidate, const K& wanted) {
-      return Less()(candidate.first, wanted);
-    });
-    return {top_.get(), static_cast<std::size_t>(chunk - chunks.begin()), static_cast<std::size_t>(entry - (*chunk)->begin())};
+    const auto entry =
+        std::lower_bound((*chunk)->begin(), (*chunk)->end(), key,
+                         [](const Entry& candidate, const K& wanted) { return Less()(candidate.first, wanted); });
+    return {top_.get(), static_cast<std::size_t>(chunk - chunks.begin()),
+            static_cast<std::size_t>(entry - (*chunk)->begin())};
   }
 
   // This map with the changes made. No changes: the same structure.
@@ -109,7 +110,8 @@ class PersistentMap {
     for (std::size_t index = 0; index < old_chunks; ++index) {
       const ChunkRef& old = top_->chunks[index];
       // Changes up to the next chunk's first key fall into this one.
-      const auto last = index + 1 < old_chunks ? changes.lower_bound(top_->chunks[index + 1]->front().first) : changes.end();
+      const auto last =
+          index + 1 < old_chunks ? changes.lower_bound(top_->chunks[index + 1]->front().first) : changes.end();
       if (change == last) {
         top->size += old->size();
         top->chunks.push_back(old);
@@ -133,7 +135,8 @@ class PersistentMap {
   bool shares_all_with(const PersistentMap& other) const { return top_ == other.top_; }
 
   friend bool operator==(const PersistentMap& left, const PersistentMap& right) {
-    return left.top_ == right.top_ || (left.size() == right.size() && std::equal(left.begin(), left.end(), right.begin()));
+    return left.top_ == right.top_ ||
+           (left.size() == right.size() && std::equal(left.begin(), left.end(), right.begin()));
   }
 
  private:

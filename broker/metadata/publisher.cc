@@ -6,7 +6,8 @@ namespace klamm::metadata {
 
 Publisher::Publisher(io::Shards& shards, io::Shard& home, Logger logger)
     : shards_(shards), home_(home), logger_(std::move(logger)), published_(MetadataImage::none()), publishing_(home) {
-  for (std::size_t index = 0; index < shards.size(); ++index) slots_.push_back(std::make_unique<Slot>(shards.at(index)));
+  for (std::size_t index = 0; index < shards.size(); ++index)
+    slots_.push_back(std::make_unique<Slot>(shards.at(index)));
 }
 
 io::Task<void> Publisher::subscribe(std::size_t shard_index, std::string name, Callback callback) {

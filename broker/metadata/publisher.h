@@ -1,8 +1,8 @@
 // Brings every new image to every shard. One Publisher a node; the Loader feeds it on the raft node's shard.
 //
-// A publication goes out in two steps. First each subscriber's callback runs on its shard, in the order of subscription,
-// shards beside each other; when all are done, each shard's current image is replaced. So whoever finds a topic in its
-// shard's image finds the topic's partitions in place. The next publication waits for both steps.
+// A publication goes out in two steps. First each subscriber's callback runs on its shard, in the order of
+// subscription, shards beside each other; when all are done, each shard's current image is replaced. So whoever finds a
+// topic in its shard's image finds the topic's partitions in place. The next publication waits for both steps.
 //
 // A callback must not wait for a controller call: the controller's answers may wait for a publication.
 #pragma once

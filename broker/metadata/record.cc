@@ -26,8 +26,9 @@ std::size_t uvarint_size(std::uint32_t value) {
 template <typename Message>
 Result<Record> decode_as(wire::Reader& reader, std::int16_t version) {
   if (!wire::has_version<Message>(version)) {
-    return fail(Errc::unsupported, fmt::format("{} version {} in the metadata log is not known to this build (it knows {} to {})",
-                                               Message::kName, version, Message::kMinVersion, Message::kMaxVersion));
+    return fail(Errc::unsupported,
+                fmt::format("{} version {} in the metadata log is not known to this build (it knows {} to {})",
+                            Message::kName, version, Message::kMinVersion, Message::kMaxVersion));
   }
   Result<Message> message = wire::decode_message<Message>(reader.read_rest(), version);
   KLAMM_TRY(message);
@@ -46,7 +47,8 @@ Decoder find_decoder(std::uint32_t type, std::in_place_type_t<std::variant<Messa
 }  // namespace
 
 std::int16_t type_of(const Record& record) {
-  return std::visit([](const auto& message) { return std::remove_cvref_t<decltype(message)>::kRecordType; }, record.message);
+  return std::visit([](const auto& message) { return std::remove_cvref_t<decltype(message)>::kRecordType; },
+                    record.message);
 }
 
 std::string_view name_of(const Record& record) {
@@ -83,7 +85,8 @@ Result<Record> decode_record(const Slice& value) {
   const std::uint32_t version = reader.read_uvarint();
   if (!reader.ok()) return fail(std::move(reader.status().error()).in("metadata record"));
   if (frame != kFrameVersion) {
-    return fail(Errc::unsupported, fmt::format("frame version {} in the metadata log is not known to this build", frame));
+    return fail(Errc::unsupported,
+                fmt::format("frame version {} in the metadata log is not known to this build", frame));
   }
   if (version > 0x7fff) return fail(Errc::malformed, "a metadata record's version is out of range");
   const Decoder decoder = find_decoder(type, std::in_place_type<RecordMessage>);

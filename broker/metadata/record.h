@@ -1,5 +1,5 @@
-// One record of the metadata log: the message and the version it is written in. In the log's batches a record's value is
-// uvarint frame version 1, uvarint type, uvarint version, message; key null. Pure; any thread.
+// One record of the metadata log: the message and the version it is written in. In the log's batches a record's value
+// is uvarint frame version 1, uvarint type, uvarint version, message; key null. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -42,32 +42,16 @@ namespace klamm::metadata {
 
 namespace messages = protocol::metadata;
 
-using RecordMessage = std::variant<messages::RegisterBrokerRecord,
-                                   messages::UnregisterBrokerRecord,
-                                   messages::TopicRecord,
-                                   messages::PartitionRecord,
-                                   messages::ConfigRecord,
-                                   messages::PartitionChangeRecord,
-                                   messages::FenceBrokerRecord,
-                                   messages::UnfenceBrokerRecord,
-                                   messages::RemoveTopicRecord,
-                                   messages::DelegationTokenRecord,
-                                   messages::UserScramCredentialRecord,
-                                   messages::FeatureLevelRecord,
-                                   messages::ClientQuotaRecord,
-                                   messages::ProducerIdsRecord,
-                                   messages::BrokerRegistrationChangeRecord,
-                                   messages::AccessControlEntryRecord,
-                                   messages::RemoveAccessControlEntryRecord,
-                                   messages::NoOpRecord,
-                                   messages::ZkMigrationStateRecord,
-                                   messages::RemoveUserScramCredentialRecord,
-                                   messages::BeginTransactionRecord,
-                                   messages::EndTransactionRecord,
-                                   messages::AbortTransactionRecord,
-                                   messages::RemoveDelegationTokenRecord,
-                                   messages::RegisterControllerRecord,
-                                   messages::ClearElrRecord>;
+using RecordMessage =
+    std::variant<messages::RegisterBrokerRecord, messages::UnregisterBrokerRecord, messages::TopicRecord,
+                 messages::PartitionRecord, messages::ConfigRecord, messages::PartitionChangeRecord,
+                 messages::FenceBrokerRecord, messages::UnfenceBrokerRecord, messages::RemoveTopicRecord,
+                 messages::DelegationTokenRecord, messages::UserScramCredentialRecord, messages::FeatureLevelRecord,
+                 messages::ClientQuotaRecord, messages::ProducerIdsRecord, messages::BrokerRegistrationChangeRecord,
+                 messages::AccessControlEntryRecord, messages::RemoveAccessControlEntryRecord, messages::NoOpRecord,
+                 messages::ZkMigrationStateRecord, messages::RemoveUserScramCredentialRecord,
+                 messages::BeginTransactionRecord, messages::EndTransactionRecord, messages::AbortTransactionRecord,
+                 messages::RemoveDelegationTokenRecord, messages::RegisterControllerRecord, messages::ClearElrRecord>;
 
 struct Record {
   RecordMessage message;
@@ -82,7 +66,8 @@ std::string_view name_of(const Record& record);
 // A record's value as it stands in the log.
 Slice encode_record(const Record& record);
 std::vector<Slice> encode_records(std::span<const Record> records);
-// Errc::unsupported for a frame, type or version that this build does not know, Errc::malformed for bytes that do not fit.
+// Errc::unsupported for a frame, type or version that this build does not know, Errc::malformed for bytes that do not
+// fit.
 Result<Record> decode_record(const Slice& value);
 
 // For people: type, version and fields as JSON, in the form of Kafka's metadata decoder.

@@ -64,7 +64,8 @@ struct ControlBatch {
   }
   Slice build(std::int64_t base_offset, std::int32_t epoch, TimestampMs now_ms) const {
     std::vector<ControlRecord> records;
-    for (std::size_t index = 0; index < values.size(); ++index) records.push_back({types[index], values[index].bytes()});
+    for (std::size_t index = 0; index < values.size(); ++index)
+      records.push_back({types[index], values[index].bytes()});
     return record::build_control_batch(records, base_offset, epoch, now_ms);
   }
 };
@@ -80,9 +81,7 @@ Result<Message> decode_value(record::NullableBytes value) {
 
 Result<void> read_record(ControlType type, record::NullableBytes value, ControlFacts& facts) {
   switch (type) {
-    case ControlType::leader_change:
-      facts.leader_change = true;
-      return {};
+    case ControlType::leader_change: facts.leader_change = true; return {};
     case ControlType::snapshot_header: {
       auto message = decode_value<protocol::SnapshotHeaderRecord>(value);
       KLAMM_TRY(message);
@@ -90,9 +89,7 @@ Result<void> read_record(ControlType type, record::NullableBytes value, ControlF
       facts.last_contained_ms = message->last_contained_log_timestamp;
       return {};
     }
-    case ControlType::snapshot_footer:
-      facts.snapshot_footer = true;
-      return {};
+    case ControlType::snapshot_footer: facts.snapshot_footer = true; return {};
     case ControlType::kraft_version: {
       auto message = decode_value<protocol::KRaftVersionRecord>(value);
       KLAMM_TRY(message);
@@ -106,18 +103,19 @@ Result<void> read_record(ControlType type, record::NullableBytes value, ControlF
       return {};
     }
     case ControlType::abort:
-    case ControlType::commit:
-      return {};
+    case ControlType::commit: return {};
   }
   return {};
 }
 
 }  // namespace
 
-Slice leader_change_batch(const LeaderChange& change, std::int64_t base_offset, std::int32_t epoch, TimestampMs now_ms) {
+Slice leader_change_batch(const LeaderChange& change, std::int64_t base_offset, std::int32_t epoch,
+                          TimestampMs now_ms) {
   protocol::LeaderChangeMessage message;
   message.leader_id = change.leader_id;
-  const auto fill = [](const std::vector<std::int32_t>& ids, std::vector<protocol::LeaderChangeMessage::Voter>& voters) {
+  const auto fill = [](const std::vector<std::int32_t>& ids,
+                       std::vector<protocol::LeaderChangeMessage::Voter>& voters) {
     for (const std::int32_t id : ids) voters.emplace_back().voter_id = id;
   };
   fill(change.voters, message.voters);
@@ -128,7 +126,8 @@ Slice leader_change_batch(const LeaderChange& change, std::int64_t base_offset, 
   return batch.build(base_offset, epoch, now_ms);
 }
 
-Slice snapshot_header_batch(TimestampMs last_contained_ms, const VoterSet* voters, std::int32_t epoch, TimestampMs now_ms) {
+Slice snapshot_header_batch(TimestampMs last_contained_ms, const VoterSet* voters, std::int32_t epoch,
+                            TimestampMs now_ms) {
   protocol::SnapshotHeaderRecord message;
   message.last_contained_log_timestamp = last_contained_ms;
   ControlBatch batch;

@@ -27,6 +27,21 @@ config::LogConfig log_config(const MetadataLogOptions& options) {
 
 }  // namespace
 
+io::Task<Result<void>> make_directories_durably(io::FileSystem& files, std::string path) {
+  Result<io::FileInfo> there = co_await files.stat(path);
+  if (there) co_return Result<void>();
+  Result<void> done = co_await files.make_directories(path);
+  KLAMM_CO_TRY(done);
+  std::string child = path;
+  for (std::string parent = io::parent_path(child); parent != child; child = parent, parent = io::parent_path(child)) {
+    done = co_await files.sync_directory(parent);
+    // Above the first there may be directories that this process must not open; they were there before.
+    if (!done && child == path) co_return done;
+    if (!done) break;
+  }
+  co_return Result<void>();
+}
+
 MetadataLog::MetadataLog(io::Shard& shard, MetadataLogOptions options)
     : shard_(shard),
       options_(std::move(options)),
@@ -35,7 +50,7 @@ MetadataLog::MetadataLog(io::Shard& shard, MetadataLogOptions options)
 io::Task<Result<std::unique_ptr<MetadataLog>>> MetadataLog::open(io::Shard& shard, MetadataLogOptions options) {
   std::unique_ptr<MetadataLog> self(new MetadataLog(shard, std::move(options)));
   io::FileSystem& files = shard.files();
-  Result<void> made = co_await files.make_directories(self->directory_);
+  Result<void> made = co_await make_directories_durably(files, self->directory_);
   KLAMM_CO_TRY(made);
   Result<std::optional<Uuid>> topic = co_await storage::load_partition_metadata(files, self->directory_);
   KLAMM_CO_TRY(topic);
@@ -43,7 +58,8 @@ io::Task<Result<std::unique_ptr<MetadataLog>>> MetadataLog::open(io::Shard& shar
     Result<void> saved = co_await storage::save_partition_metadata(files, self->directory_, kMetadataTopicId);
     KLAMM_CO_TRY(saved);
   } else if (**topic != kMetadataTopicId) {
-    co_return fail(Errc::corrupt, self->directory_ + ": partition.metadata names another topic than the metadata topic");
+    co_return fail(Errc::corrupt,
+                   self->directory_ + ": partition.metadata names another topic than the metadata topic");
   }
   Result<void> found = co_await self->find_snapshots();
   KLAMM_CO_TRY(found);
@@ -88,8 +104,9 @@ io::Task<Result<void>> MetadataLog::reconcile() {
     const std::int32_t log_epoch = log_->leader_epochs().latest().value_or(0);
     const bool ahead = latest->epoch > log_epoch || (latest->epoch == log_epoch && latest->end_offset > end_offset());
     if (ahead) {
-      options_.logger.warning("the log ends at {} in epoch {}, behind the snapshot {}: it goes on at the snapshot's end",
-                              end_offset(), log_epoch, snapshot_file_name(*latest));
+      options_.logger.warning(
+          "the log ends at {} in epoch {}, behind the snapshot {}: it goes on at the snapshot's end", end_offset(),
+          log_epoch, snapshot_file_name(*latest));
       Result<void> emptied = co_await log_->truncate_fully_and_start_at(latest->end_offset);
       KLAMM_CO_TRY(emptied);
     }

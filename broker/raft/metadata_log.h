@@ -20,11 +20,11 @@
 namespace klamm::raft {
 
 struct MetadataLogOptions {
-  std::string log_dir;                                      // metadata.log.dir; the log is in __cluster_metadata-0 below it
-  std::int32_t segment_bytes = 1 << 30;                     // metadata.log.segment.bytes
-  std::int64_t segment_ms = 604'800'000;                    // metadata.log.segment.ms
-  std::int64_t max_retention_bytes = 104'857'600;           // metadata.max.retention.bytes; -1: none
-  std::int64_t max_retention_ms = 604'800'000;              // metadata.max.retention.ms; -1: none
+  std::string log_dir;                             // metadata.log.dir; the log is in __cluster_metadata-0 below it
+  std::int32_t segment_bytes = 1 << 30;            // metadata.log.segment.bytes
+  std::int64_t segment_ms = 604'800'000;           // metadata.log.segment.ms
+  std::int64_t max_retention_bytes = 104'857'600;  // metadata.max.retention.bytes; -1: none
+  std::int64_t max_retention_ms = 604'800'000;     // metadata.max.retention.ms; -1: none
   std::int32_t max_batch_bytes = 8 << 20;
   std::int64_t file_delete_delay_ms = 60'000;
   std::function<void(const Error& error)> on_storage_failure;
@@ -33,9 +33,9 @@ struct MetadataLogOptions {
 
 class MetadataLog {
  public:
-  // Opens or makes the directory, recovers the log, drops unfinished snapshots and those that the log has left behind. If
-  // the newest snapshot is ahead of the log, the log is emptied and goes on at the snapshot's end. Errc::corrupt if the
-  // log begins above 0 and no snapshot holds what was below.
+  // Opens or makes the directory, recovers the log, drops unfinished snapshots and those that the log has left behind.
+  // If the newest snapshot is ahead of the log, the log is emptied and goes on at the snapshot's end. Errc::corrupt if
+  // the log begins above 0 and no snapshot holds what was below.
   static io::Task<Result<std::unique_ptr<MetadataLog>>> open(io::Shard& shard, MetadataLogOptions options);
 
   const std::string& directory() const noexcept { return directory_; }
@@ -90,5 +90,8 @@ class MetadataLog {
   std::unique_ptr<storage::Log> log_;
   std::set<SnapshotId> snapshots_;
 };
+
+// Makes a directory, if it is not there, so that it is still there after a power failure: its parents are synced.
+io::Task<Result<void>> make_directories_durably(io::FileSystem& files, std::string path);
 
 }  // namespace klamm::raft

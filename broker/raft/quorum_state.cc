@@ -16,9 +16,7 @@ std::optional<std::int32_t> number(const Json& object, const char* key) {
   return static_cast<std::int32_t>(value);
 }
 
-tl::unexpected<Error> bad(std::string_view what) {
-  return fail(Errc::malformed, "quorum-state: " + std::string(what));
-}
+tl::unexpected<Error> bad(std::string_view what) { return fail(Errc::malformed, "quorum-state: " + std::string(what)); }
 
 }  // namespace
 

@@ -16,11 +16,11 @@ namespace klamm::raft {
 constexpr std::string_view kQuorumStateFile = "quorum-state";
 
 struct QuorumState {
-  std::int32_t leader_id = -1;     // -1: not known
+  std::int32_t leader_id = -1;  // -1: not known
   std::int32_t leader_epoch = 0;
-  std::optional<ReplicaKey> voted;  // whom this node gave its vote in the epoch
+  std::optional<ReplicaKey> voted;          // whom this node gave its vote in the epoch
   std::vector<std::int32_t> static_voters;  // version 0 only
-  std::int16_t data_version = 0;    // 1 once kraft.version 1 is known
+  std::int16_t data_version = 0;            // 1 once kraft.version 1 is known
   friend bool operator==(const QuorumState&, const QuorumState&) = default;
 };
 

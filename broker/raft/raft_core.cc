@@ -29,8 +29,8 @@ Result<void> RaftCore::start(Now now, LocalState local) {
                             config_.self.id));
   }
   if (!voters_.is_only(config_.self)) {
-    return fail(Errc::unsupported, fmt::format("the metadata quorum has {} voters; more than one is not served yet",
-                                               voters_.size()));
+    return fail(Errc::unsupported,
+                fmt::format("the metadata quorum has {} voters; more than one is not served yet", voters_.size()));
   }
   become_leader(now);
   return {};
@@ -53,9 +53,9 @@ void RaftCore::become_leader(Now now) {
   actions_.push_back(PersistQuorumState{durable_state()});
   actions_.push_back(LeaderChanged{leader(), epoch_start_offset_});
   const Voter* self = voters_.find(config_.self.id);
-  const bool entry_changed = self != nullptr && (self->endpoints != config_.endpoints ||
-                                                 self->kraft_version_min != kKRaftVersionMin ||
-                                                 self->kraft_version_max != kKRaftVersionMax);
+  const bool entry_changed =
+      self != nullptr && (self->endpoints != config_.endpoints || self->kraft_version_min != kKRaftVersionMin ||
+                          self->kraft_version_max != kKRaftVersionMax);
   const bool with_voters = kraft_version_ >= 1 && (voters_from_bootstrap_ || entry_changed);
   if (with_voters) {
     std::vector<Voter> voters;
@@ -74,7 +74,8 @@ void RaftCore::become_leader(Now now) {
 }
 
 void RaftCore::append_leader_change(Now now, bool with_voters) {
-  LeaderChange change{.leader_id = config_.self.id, .voters = {}, .granting_voters = {config_.self.id}, .voter_records = nullptr};
+  LeaderChange change{
+      .leader_id = config_.self.id, .voters = {}, .granting_voters = {config_.self.id}, .voter_records = nullptr};
   for (const auto& [id, voter] : voters_.by_id()) change.voters.push_back(id);
   if (with_voters) change.voter_records = &voters_;
   Slice batch = leader_change_batch(change, next_offset_, epoch_, now.wall_ms);
@@ -94,8 +95,9 @@ Result<std::int64_t> RaftCore::append(Now now, std::int32_t epoch, std::span<con
   std::size_t bytes = 0;
   for (const Slice& value : values) bytes += value.size() + record::kMaxRecordOverhead;
   if (bytes + record::kBatchHeaderSize > config_.max_batch_bytes) {
-    return fail(kafka_error(ErrorCode::record_list_too_large,
-                            fmt::format("{} metadata records of {} bytes do not fit into one batch", values.size(), bytes)));
+    return fail(
+        kafka_error(ErrorCode::record_list_too_large,
+                    fmt::format("{} metadata records of {} bytes do not fit into one batch", values.size(), bytes)));
   }
   if (!open_values_.empty() && open_bytes_ + bytes > config_.max_batch_bytes) close_batch();
   if (open_values_.empty()) {
@@ -172,9 +174,7 @@ std::vector<Action> RaftCore::take_actions() {
   return std::exchange(actions_, {});
 }
 
-LeaderAndEpoch RaftCore::leader() const noexcept {
-  return {role_ == Role::leader ? config_.self.id : -1, epoch_};
-}
+LeaderAndEpoch RaftCore::leader() const noexcept { return {role_ == Role::leader ? config_.self.id : -1, epoch_}; }
 
 QuorumState RaftCore::durable_state() const {
   QuorumState state;

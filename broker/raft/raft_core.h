@@ -3,8 +3,8 @@
 // driver (RaftNode) feeds it and carries the actions out, one after the other.
 //
 // Served now: a quorum whose only voter is this node. The voter elects itself, writes with its epoch, and commits what
-// its disk has flushed. Votes and replication between voters are further inputs and actions of this same machine: epoch,
-// vote, role, voters and every voter's end offset are kept for them already.
+// its disk has flushed. Votes and replication between voters are further inputs and actions of this same machine:
+// epoch, vote, role, voters and every voter's end offset are kept for them already.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct Now {
 enum class Role {
   unattached,  // knows an epoch, no leader
   leader,
-  resigned,    // led, and gave it up; stands again after an election timeout
+  resigned,  // led, and gave it up; stands again after an election timeout
 };
 
 // ---- What the driver is told to do.
@@ -66,18 +66,18 @@ using Action = std::variant<PersistQuorumState, AppendBatch, FlushLog, LeaderCha
 
 struct RaftConfig {
   ReplicaKey self;
-  std::vector<Endpoint> endpoints;              // of this node, for the voter set
-  Duration election_timeout = 1s;               // controller.quorum.election.timeout.ms
-  std::size_t max_batch_bytes = 8U << 20;       // internal.metadata.max.batch.size.in.bytes
-  std::uint64_t seed = 0;                       // of the election timeouts
+  std::vector<Endpoint> endpoints;         // of this node, for the voter set
+  Duration election_timeout = 1s;          // controller.quorum.election.timeout.ms
+  std::size_t max_batch_bytes = 8U << 20;  // internal.metadata.max.batch.size.in.bytes
+  std::uint64_t seed = 0;                  // of the election timeouts
 };
 
 // What was found on disk at the start.
 struct LocalState {
   std::optional<QuorumState> quorum_state;
   std::int64_t log_end_offset = 0;
-  std::int32_t last_epoch = 0;      // of the last batch or of the snapshot behind it; 0 if the log is empty
-  VoterSet voters;                  // from the log, its snapshots, or controller.quorum.voters
+  std::int32_t last_epoch = 0;  // of the last batch or of the snapshot behind it; 0 if the log is empty
+  VoterSet voters;              // from the log, its snapshots, or controller.quorum.voters
   std::int16_t kraft_version = 0;
   bool voters_from_bootstrap = false;  // they stand in the (0,0) snapshot only, not yet in the log
 };
@@ -146,9 +146,9 @@ class RaftCore {
   bool voters_from_bootstrap_ = false;
   Instant election_deadline_ = Instant::never();
 
-  std::int64_t next_offset_ = 0;   // assigned up to here
-  std::int64_t log_end_ = 0;       // written up to here
-  std::int64_t flushed_end_ = 0;   // on the disk up to here
+  std::int64_t next_offset_ = 0;  // assigned up to here
+  std::int64_t log_end_ = 0;      // written up to here
+  std::int64_t flushed_end_ = 0;  // on the disk up to here
   std::int64_t epoch_start_offset_ = -1;
   std::int64_t high_watermark_ = -1;
   std::map<std::int32_t, std::int64_t> peer_end_offsets_;

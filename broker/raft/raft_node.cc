@@ -22,6 +22,33 @@ RaftConfig core_config(io::Shard& shard, const RaftOptions& options) {
 
 }  // namespace
 
+RaftOptions raft_options(const config::BrokerConfig& file, const Uuid& directory_id) {
+  const ConfigValues& values = file.values();
+  RaftOptions options;
+  options.node_id = file.node_id();
+  options.directory_id = directory_id;
+  for (const config::Endpoint& endpoint : file.advertised_controller_listeners()) {
+    options.endpoints.push_back({endpoint.listener, endpoint.host, endpoint.port});
+  }
+  const std::vector<std::string>& names = file.controller_listener_names();
+  std::vector<Voter> voters;
+  for (const config::Voter& voter : file.voters()) {
+    const std::string listener = names.empty() ? std::string() : names.front();
+    voters.push_back(Voter{{voter.id, {}}, {{listener, voter.address.host, voter.address.port}}});
+  }
+  options.static_voters = VoterSet(std::move(voters));
+  options.election_timeout = milliseconds(values.get_int("controller.quorum.election.timeout.ms"));
+  options.log.log_dir = file.metadata_log_dir();
+  options.log.segment_bytes =
+      values.find_int("internal.metadata.log.segment.bytes").value_or(values.get_int("metadata.log.segment.bytes"));
+  options.log.segment_ms = values.get_long("metadata.log.segment.ms");
+  options.log.max_retention_bytes = values.get_long("metadata.max.retention.bytes");
+  options.log.max_retention_ms = values.get_long("metadata.max.retention.ms");
+  options.log.max_batch_bytes = values.get_int("internal.metadata.max.batch.size.in.bytes");
+  options.log.file_delete_delay_ms = values.get_long("internal.metadata.delete.delay.millis");
+  return options;
+}
+
 RaftNode::RaftNode(io::Shard& shard, RaftOptions options, Logger logger)
     : shard_(shard),
       options_(std::move(options)),
@@ -51,6 +78,7 @@ io::Task<Result<void>> RaftNode::start() {
     if (log_) {
       Result<void> closed = co_await log_->close();
       static_cast<void>(closed);
+      log_.reset();
     }
     co_return started;
   }
@@ -78,8 +106,9 @@ io::Task<Result<LocalState>> RaftNode::load() {
 io::Task<Result<void>> RaftNode::load_voters(LocalState& local) {
   local.voters = options_.static_voters;
   const std::optional<SnapshotId> snapshot = log_->latest_snapshot();
-  const std::optional<SnapshotId> source =
-      snapshot ? snapshot : log_->has_bootstrap_snapshot() ? std::optional(kBootstrapSnapshotId) : std::nullopt;
+  const std::optional<SnapshotId> source = snapshot                         ? snapshot
+                                           : log_->has_bootstrap_snapshot() ? std::optional(kBootstrapSnapshotId)
+                                                                            : std::nullopt;
   if (source) {
     Result<SnapshotReader> reader = co_await log_->read_snapshot(*source);
     KLAMM_CO_TRY(reader);
@@ -93,7 +122,8 @@ io::Task<Result<void>> RaftNode::load_voters(LocalState& local) {
     }
   }
   voter_history_.push_back({-1, local.kraft_version, local.voters});
-  Result<void> scanned = co_await scan_control_records(local, std::max(log_->start_offset(), snapshot ? snapshot->end_offset : 0));
+  Result<void> scanned =
+      co_await scan_control_records(local, std::max(log_->start_offset(), snapshot ? snapshot->end_offset : 0));
   KLAMM_CO_TRY(scanned);
   if (local.voters.empty()) {
     co_return fail(Errc::invalid_argument,
@@ -178,11 +208,13 @@ io::Task<Result<void>> RaftNode::wait_committed(std::int32_t epoch, std::int64_t
     if (core_.is_leader() && core_.epoch() == epoch && core_.high_watermark() > offset) co_return Result<void>();
     if (failure_ || stopping_) co_return fail(ended());
     if (!core_.is_leader() || core_.epoch() != epoch) {
-      co_return fail(protocol::kafka_error(protocol::ErrorCode::not_leader_or_follower,
-                                           fmt::format("leadership of epoch {} ended before offset {} was committed", epoch, offset)));
+      co_return fail(protocol::kafka_error(
+          protocol::ErrorCode::not_leader_or_follower,
+          fmt::format("leadership of epoch {} ended before offset {} was committed", epoch, offset)));
     }
     const bool notified = co_await progress_.wait_until(deadline);
-    if (!notified) co_return fail(Errc::timed_out, fmt::format("offset {} of the metadata log was not committed in time", offset));
+    if (!notified)
+      co_return fail(Errc::timed_out, fmt::format("offset {} of the metadata log was not committed in time", offset));
   }
 }
 
@@ -239,8 +271,10 @@ io::Task<Result<void>> RaftNode::perform(std::vector<Action> actions) {
     } else if (std::holds_alternative<FlushLog>(action)) {
       if (index == last_flush) done = co_await perform_flush();
     } else if (auto* changed = std::get_if<LeaderChanged>(&action)) {
-      logger_.info("epoch {}: the metadata quorum is led by {}", changed->leader.epoch,
-                   changed->leader.leader_id < 0 ? "nobody" : fmt::format("node {}", changed->leader.leader_id));
+      if (!stopping_) {
+        logger_.info("epoch {}: the metadata quorum is led by {}", changed->leader.epoch,
+                     changed->leader.leader_id < 0 ? "nobody" : fmt::format("node {}", changed->leader.leader_id));
+      }
       progress_.notify_all();
     } else if (auto* committed = std::get_if<Committed>(&action)) {
       log_->set_high_watermark(committed->high_watermark);
@@ -341,10 +375,12 @@ const RaftNode::VotersAt& RaftNode::voters_below(std::int64_t offset) const {
   return voter_history_[index];
 }
 
-io::Task<Result<void>> RaftNode::create_snapshot(SnapshotId id, TimestampMs last_contained_ms, std::vector<Slice> values) {
+io::Task<Result<void>> RaftNode::create_snapshot(SnapshotId id, TimestampMs last_contained_ms,
+                                                 std::vector<Slice> values) {
   if (failure_ || stopping_) co_return fail(ended());
   if (id.end_offset > core_.high_watermark()) {
-    co_return fail(Errc::invalid_argument, fmt::format("a snapshot up to {}, but only {} is committed", id.end_offset, core_.high_watermark()));
+    co_return fail(Errc::invalid_argument,
+                   fmt::format("a snapshot up to {}, but only {} is committed", id.end_offset, core_.high_watermark()));
   }
   if (snapshotting_) co_return Result<void>();
   const VotersAt& voters = voters_below(id.end_offset);

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "broker/config/broker_config.h"
 #include "broker/raft/metadata_log.h"
 #include "broker/raft/raft_core.h"
 #include "broker/raft/snapshot.h"
@@ -37,13 +38,17 @@ class RaftListener {
 
 struct RaftOptions {
   std::int32_t node_id = 0;
-  Uuid directory_id;                 // of the metadata log dir (meta.properties)
-  VoterSet static_voters;            // controller.quorum.voters; counts only where the log names no voters
-  std::vector<Endpoint> endpoints;   // own controller listeners, as the voter set is to show them
+  Uuid directory_id;                // of the metadata log dir (meta.properties)
+  VoterSet static_voters;           // controller.quorum.voters; counts only where the log names no voters
+  std::vector<Endpoint> endpoints;  // own controller listeners, as the voter set is to show them
   MetadataLogOptions log;
-  Duration election_timeout = 1s;    // controller.quorum.election.timeout.ms
+  Duration election_timeout = 1s;  // controller.quorum.election.timeout.ms
   std::function<void(const Error& error)> on_fatal;
 };
+
+// What the node's configuration says of all this. `directory_id` is that of metadata.log.dir. Own endpoints are the
+// advertised controller listeners; where they have no host, the caller puts in the machine's name.
+RaftOptions raft_options(const config::BrokerConfig& file, const Uuid& directory_id);
 
 // For DescribeQuorum.
 struct QuorumInfo {
@@ -86,15 +91,16 @@ class RaftNode {
   std::int64_t next_offset() const noexcept { return core_.next_offset(); }
   QuorumInfo describe() const;
 
-  // Takes record values into the log as one batch (or a part of one), without waiting: offsets are assigned now, the disk
-  // follows. Returns the last record's offset. Errors: NOT_LEADER_OR_FOLLOWER unless this node leads in `epoch`;
+  // Takes record values into the log as one batch (or a part of one), without waiting: offsets are assigned now, the
+  // disk follows. Returns the last record's offset. Errors: NOT_LEADER_OR_FOLLOWER unless this node leads in `epoch`;
   // RECORD_LIST_TOO_LARGE if they do not fit one batch.
   Result<std::int64_t> enqueue(std::int32_t epoch, std::span<const Slice> values);
   // Waits until `offset` (from enqueue() in `epoch`) is committed. Errors: NOT_LEADER_OR_FOLLOWER if leadership went
   // first (the record may survive or not), Errc::timed_out at the deadline, Errc::shutting_down, or the disk's fault.
   io::Task<Result<void>> wait_committed(std::int32_t epoch, std::int64_t offset, Instant deadline = Instant::never());
   // Both in one: appends and waits; returns the last record's offset.
-  io::Task<Result<std::int64_t>> append(std::int32_t epoch, std::vector<Slice> values, Instant deadline = Instant::never());
+  io::Task<Result<std::int64_t>> append(std::int32_t epoch, std::vector<Slice> values,
+                                        Instant deadline = Instant::never());
   // Waits until the high watermark is known and above `offset`; false at the deadline or at the end.
   io::Task<bool> wait_high_watermark(std::int64_t offset, Instant deadline);
   // Gives up the leadership of `epoch`, because the state machine above failed in it.
@@ -143,8 +149,8 @@ class RaftNode {
   std::unique_ptr<MetadataLog> log_;
   std::vector<std::unique_ptr<Follower>> followers_;
   std::vector<VotersAt> voter_history_;  // by offset
-  io::Signal work_;      // for drive(): the core has something to do
-  io::Signal progress_;  // high watermark, leader, failure or stop changed
+  io::Signal work_;                      // for drive(): the core has something to do
+  io::Signal progress_;                  // high watermark, leader, failure or stop changed
   io::Gate tasks_;
   std::optional<Error> failure_;
   bool stopping_ = false;

@@ -113,7 +113,8 @@ Result<Batch> read_batch(Slice bytes) {
       batch.values.emplace_back();
       continue;
     }
-    batch.values.push_back(whole.part(static_cast<std::size_t>(record.value.data() - whole.data()), record.value.size()));
+    batch.values.push_back(
+        whole.part(static_cast<std::size_t>(record.value.data() - whole.data()), record.value.size()));
   }
   Result<void> status = records.status();
   KLAMM_TRY(status);
@@ -128,7 +129,8 @@ Result<std::optional<Batch>> SnapshotReader::next() {
   }
   if (ended_) return fail(Errc::corrupt, name + ": bytes behind the footer");
   const record::EntryHead head = record::peek_entry(rest_.bytes());
-  if (head.status != record::EntryStatus::whole) return fail(Errc::corrupt, name + ": the snapshot is cut off or damaged");
+  if (head.status != record::EntryStatus::whole)
+    return fail(Errc::corrupt, name + ": the snapshot is cut off or damaged");
   Result<Batch> batch = read_batch(rest_.part(0, head.size_bytes));
   if (!batch) return fail(Error(Errc::corrupt, name + ": " + batch.error().message()));
   rest_.remove_prefix(head.size_bytes);
@@ -143,11 +145,13 @@ Result<std::optional<Batch>> SnapshotReader::next() {
   return std::optional<Batch>(std::move(*batch));
 }
 
-io::Task<Result<void>> write_snapshot_file(io::Shard& shard, std::string directory, SnapshotId id, std::vector<Slice> batches) {
+io::Task<Result<void>> write_snapshot_file(io::Shard& shard, std::string directory, SnapshotId id,
+                                           std::vector<Slice> batches) {
   io::FileSystem& files = shard.files();
   const std::string path = io::join_path(directory, snapshot_file_name(id));
   const std::string stem = fmt::format("{:020}-{:010}", id.end_offset, id.epoch);
-  const std::string part = io::join_path(directory, fmt::format("{}-{:016x}.checkpoint.part", stem, shard.random().next()));
+  const std::string part =
+      io::join_path(directory, fmt::format("{}-{:016x}.checkpoint.part", stem, shard.random().next()));
   Result<std::shared_ptr<io::File>> file = co_await files.open(part, io::OpenMode::create_new);
   KLAMM_CO_TRY(file);
   std::vector<Bytes> parts;

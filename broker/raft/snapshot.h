@@ -1,6 +1,6 @@
-// Snapshot files: `<end offset>-<epoch>.checkpoint` beside the metadata log, and bootstrap.checkpoint, which has the same
-// form: a control batch (header, and the voters where kraft.version is 1), batches of records, a control batch (footer).
-// Offsets inside count from 0; every batch carries the snapshot's epoch.
+// Snapshot files: `<end offset>-<epoch>.checkpoint` beside the metadata log, and bootstrap.checkpoint, which has the
+// same form: a control batch (header, and the voters where kraft.version is 1), batches of records, a control batch
+// (footer). Offsets inside count from 0; every batch carries the snapshot's epoch.
 #pragma once
 
 #include <compare>
@@ -101,6 +101,7 @@ class SnapshotReader {
 };
 
 // Writes the file: "<random>….checkpoint.part", sync, mode 0400, rename, sync of the directory.
-io::Task<Result<void>> write_snapshot_file(io::Shard& shard, std::string directory, SnapshotId id, std::vector<Slice> batches);
+io::Task<Result<void>> write_snapshot_file(io::Shard& shard, std::string directory, SnapshotId id,
+                                           std::vector<Slice> batches);
 
 }  // namespace klamm::raft

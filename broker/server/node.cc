@@ -79,6 +79,9 @@ io::Task<Result<void>> Node::Impl::start_steps() {
   step = co_await lifecycle_->join();
   KLAMM_CO_TRY(step);
   producer_ids_->set_broker_epoch(lifecycle_->broker_epoch());
+  // Being unfenced made this broker the leader of its partitions: serve when the replicas know.
+  const bool caught_up = co_await publisher_->wait_for(home_, raft_->high_watermark() - 1, home_.now() + Lifecycle::kPatience);
+  if (!caught_up) co_return fail(Errc::timed_out, "the metadata did not reach the replicas");
   acceptor_->start();
   co_return Result<void>();
 }

@@ -30,6 +30,7 @@ io::Task<void> Session::run() {
     logger_.info("connection from {} closed: {}", stream_->peer().text(), ended.error().message());
   }
   // Replies to what was accepted still go out, unless the connection itself is gone.
+  end_burst();
   const bool peer_gone = !ended && ended.error().code().category() == std::system_category();
   if (peer_gone) close();
   while (outstanding_ > 0 && !closed_) co_await progress_.wait();
@@ -48,6 +49,7 @@ void Session::close() {
 
 io::Task<Result<void>> Session::read_loop() {
   while (!closed_) {
+    if (outstanding_ >= options_.max_outstanding_replies) end_burst();
     while (outstanding_ >= options_.max_outstanding_replies && !closed_) co_await progress_.wait();
     std::uint64_t reserved_bytes = 0;
     Result<Slice> frame = co_await next_frame(reserved_bytes);
@@ -62,10 +64,7 @@ io::Task<Result<void>> Session::read_loop() {
     ++outstanding_;
     handlers_.spawn(serve(slot, std::move(*frame)));
     if (slots_.empty() || slots_.back().get() != &slot) continue;  // served and taken already
-    if (!slot.enqueued && bursting_) {
-      bursting_ = false;  // earlier replies must not wait for this one
-      flush_soon();
-    }
+    if (!slot.enqueued) end_burst();  // earlier replies must not wait for this one
     while (!slots_.empty() && slots_.back().get() == &slot && !slot.enqueued && !closed_) co_await progress_.wait();
   }
   co_return fail(Errc::cancelled);
@@ -82,8 +81,7 @@ io::Task<Result<Slice>> Session::next_frame(std::uint64_t& reserved_bytes) {
     }
     const std::size_t begun = reader_.begun_bytes();
     if (begun > kUnreservedBytes && reserved_bytes == 0) {
-      bursting_ = false;
-      flush_soon();
+      end_burst();
       co_await memory_.acquire(begun);
       reserved_bytes = begun;
     }
@@ -93,13 +91,10 @@ io::Task<Result<Slice>> Session::next_frame(std::uint64_t& reserved_bytes) {
       continue;
     }
     if (got.error() == Errc::would_block) {
-      bursting_ = false;
-      flush_soon();
+      end_burst();
       co_await stream_->ready(io::Direction::read);
       continue;
     }
-    bursting_ = false;
-    flush_soon();
     if (got.error() == Errc::end_of_stream && begun > 0) co_return fail(Errc::malformed, "the stream ended inside a frame");
     co_return fail(std::move(got).error());
   }
@@ -115,6 +110,11 @@ io::Task<void> Session::serve(Slot& slot, Slice frame) {
   slot.done = slot.enqueued = true;
   if (!bursting_) flush_soon();
   progress_.notify_all();
+}
+
+void Session::end_burst() {
+  bursting_ = false;
+  flush_soon();
 }
 
 void Session::flush_soon() {

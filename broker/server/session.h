@@ -54,6 +54,7 @@ class Session {
   io::Task<Result<Slice>> next_frame(std::uint64_t& reserved_bytes);
   io::Task<void> serve(Slot& slot, Slice frame);
   io::Task<void> flush();
+  void end_burst();
   void flush_soon();
   io::Pieces take_ready();
 

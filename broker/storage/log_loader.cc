@@ -208,12 +208,19 @@ io::Task<Result<void>> LogLoader::load_segments() {
       KLAMM_CO_TRY(removed);
     }
   }
+  // After a crash those from the recovery point on are checked from the first to the last, see recover_unflushed().
+  auto first_unflushed = bases.end();
+  if (!log_.options_.clean_shutdown) {
+    first_unflushed = std::upper_bound(bases.begin(), bases.end(), log_.options_.recovery_point);
+    if (first_unflushed != bases.begin()) --first_unflushed;
+  }
   for (const std::int64_t base : bases) {
     auto segment = std::make_shared<Segment>(log_.shard_.files(), log_.options_.directory, base);
     Result<void> loaded = co_await segment->load();
     if (!loaded && !(loaded.error() == Errc::corrupt)) co_return loaded;
     log_.segments_.emplace(base, segment);
-    if (!loaded) {
+    const bool checked_later = first_unflushed != bases.end() && base >= *first_unflushed;
+    if (!loaded && !checked_later) {
       log_.logger_.warning("{}: {}; rebuilding the indexes", log_.options_.partition, loaded.error().message());
       std::int64_t next_offset = base;
       bool cut = false;

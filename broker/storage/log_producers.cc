@@ -74,6 +74,11 @@ io::Task<Result<void>> Log::replay_producers(std::int64_t from, std::int64_t to)
   for (SegmentRef segment = segment_of(from); segment != nullptr && segment->base_offset() < to;
        segment = segment_after(segment->base_offset())) {
     Result<std::optional<PlacedBatch>> start = co_await segment->find(from);
+    if (!start && start.error() == Errc::corrupt) {
+      // Damage below the recovery point: readers will meet it; it is no reason to refuse the whole log.
+      logger_.error("{}: {}; producers of that part are not known", options_.partition, start.error().message());
+      continue;
+    }
     KLAMM_CO_TRY(start);
     if (!start->has_value()) continue;
     Result<std::shared_ptr<io::File>> file = co_await segment->file();

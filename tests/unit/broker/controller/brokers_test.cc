@@ -38,11 +38,14 @@ class BrokerLab : public Lab {
     if (!decision.records.empty()) sessions[request.broker_id] = {now, -1, -1, true};
     return take(std::move(decision));
   }
-  ErrorCode register_code(const protocol::BrokerRegistrationRequest& request) { return code(register_now(request).error_code); }
+  ErrorCode register_code(const protocol::BrokerRegistrationRequest& request) {
+    return code(register_now(request).error_code);
+  }
 
   protocol::BrokerHeartbeatResponse beat(std::int32_t id, bool want_fence, bool want_shut_down = false,
                                          std::optional<std::int64_t> metadata_offset = std::nullopt,
-                                         std::optional<std::vector<Uuid>> cordoned = std::nullopt, std::vector<Uuid> offline = {}) {
+                                         std::optional<std::vector<Uuid>> cordoned = std::nullopt,
+                                         std::vector<Uuid> offline = {}) {
     protocol::BrokerHeartbeatRequest request;
     request.broker_id = id;
     request.broker_epoch = epoch_of(id);
@@ -56,7 +59,8 @@ class BrokerLab : public Lab {
       sessions[id].last_contact = now;
       sessions[id].metadata_offset = request.current_metadata_offset;
       sessions[id].heard = true;
-      if (decision.begins_controlled_shutdown) sessions[id].controlled_shutdown_offset = offset + static_cast<std::int64_t>(decision.records.size()) - 1;
+      if (decision.begins_controlled_shutdown)
+        sessions[id].controlled_shutdown_offset = offset + static_cast<std::int64_t>(decision.records.size()) - 1;
     }
     return take(static_cast<Decision<protocol::BrokerHeartbeatResponse>&&>(std::move(decision)));
   }

@@ -24,8 +24,8 @@ class ConfigLab : public Lab {
     take(create_topics(view(), request));
   }
 
-  protocol::IncrementalAlterConfigsResponse alter(ConfigResourceType type, std::string name, std::vector<Change> changes,
-                                                  bool validate_only = false) {
+  protocol::IncrementalAlterConfigsResponse alter(ConfigResourceType type, std::string name,
+                                                  std::vector<Change> changes, bool validate_only = false) {
     protocol::IncrementalAlterConfigsRequest request;
     request.validate_only = validate_only;
     auto& resource = request.resources.emplace_back();
@@ -53,7 +53,8 @@ constexpr int kSubtract = 3;
 
 TEST_CASE("settings of a topic are set and deleted one by one") {
   ConfigLab lab;
-  CHECK(lab.alter_code(kTopic, "a", {{"retention.ms", kSet, "1000"}, {"max.message.bytes", kSet, "2000"}}) == ErrorCode::none);
+  CHECK(lab.alter_code(kTopic, "a", {{"retention.ms", kSet, "1000"}, {"max.message.bytes", kSet, "2000"}}) ==
+        ErrorCode::none);
   CHECK(lab.alter_code(kTopic, "a", {{"retention.ms", kDelete, std::nullopt}}) == ErrorCode::none);
   CHECK(lab.image->configs.of_topic("a") == metadata::ResourceConfig{{"max.message.bytes", "2000"}});
 }
@@ -74,9 +75,11 @@ TEST_CASE("every fault of a change has its code, and a resource at fault is left
   ConfigLab lab;
   CHECK(lab.alter_code(kTopic, "nope", {{"retention.ms", kSet, "1"}}) == ErrorCode::unknown_topic_or_partition);
   CHECK(lab.alter_code(kTopic, "a", {{"no.such.key", kSet, "1"}}) == ErrorCode::invalid_config);
-  CHECK(lab.alter_code(kTopic, "a", {{"max.message.bytes", kSet, "5"}, {"retention.ms", kSet, "soon"}}) == ErrorCode::invalid_config);
+  CHECK(lab.alter_code(kTopic, "a", {{"max.message.bytes", kSet, "5"}, {"retention.ms", kSet, "soon"}}) ==
+        ErrorCode::invalid_config);
   CHECK(lab.alter_code(kTopic, "a", {{"retention.ms", kSet, std::nullopt}}) == ErrorCode::invalid_request);
-  CHECK(lab.alter_code(kTopic, "a", {{"retention.ms", kSet, "1"}, {"retention.ms", kDelete, std::nullopt}}) == ErrorCode::invalid_request);
+  CHECK(lab.alter_code(kTopic, "a", {{"retention.ms", kSet, "1"}, {"retention.ms", kDelete, std::nullopt}}) ==
+        ErrorCode::invalid_request);
   CHECK(lab.alter_code(kTopic, "a", {{"retention.ms", 9, "1"}}) == ErrorCode::invalid_request);
   CHECK(lab.alter_code(kTopic, "a", {{"retention.ms", kSet, std::string(40'000, '1')}}) == ErrorCode::invalid_config);
   CHECK(lab.alter_code(kBroker, "one", {{"message.max.bytes", kSet, "1"}}) == ErrorCode::invalid_request);
@@ -84,7 +87,8 @@ TEST_CASE("every fault of a change has its code, and a resource at fault is left
   CHECK(lab.alter_code(kBroker, "", {{"node.id", kSet, "1"}}) != ErrorCode::none);
   CHECK(lab.alter_code(ConfigResourceType::broker_logger, "1", {{"x", kSet, "INFO"}}) == ErrorCode::invalid_request);
   CHECK(lab.alter_code(ConfigResourceType::unknown, "1", {{"x", kSet, "y"}}) == ErrorCode::invalid_request);
-  CHECK(lab.alter_code(ConfigResourceType::group, "", {{"consumer.session.timeout.ms", kSet, "50000"}}) == ErrorCode::invalid_request);
+  CHECK(lab.alter_code(ConfigResourceType::group, "", {{"consumer.session.timeout.ms", kSet, "50000"}}) ==
+        ErrorCode::invalid_request);
   CHECK(lab.image->configs.of_topic("a").empty());
 }
 
@@ -93,9 +97,11 @@ TEST_CASE("brokers, groups and metrics subscriptions have settings of their own"
   CHECK(lab.alter_code(kBroker, "", {{"message.max.bytes", kSet, "500000"}}) == ErrorCode::none);
   CHECK(lab.image->configs.cluster_default().at("message.max.bytes") == "500000");
   CHECK(lab.alter_code(kBroker, "1", {{"log.cleaner.threads", kSet, "2"}}) != ErrorCode::unknown_server_error);
-  CHECK(lab.alter_code(ConfigResourceType::group, "g", {{"consumer.session.timeout.ms", kSet, "50000"}}) == ErrorCode::none);
+  CHECK(lab.alter_code(ConfigResourceType::group, "g", {{"consumer.session.timeout.ms", kSet, "50000"}}) ==
+        ErrorCode::none);
   CHECK(lab.alter_code(ConfigResourceType::client_metrics, "m", {{"interval.ms", kSet, "1000"}}) == ErrorCode::none);
-  CHECK(lab.alter_code(ConfigResourceType::client_metrics, "m", {{"interval.ms", kSet, "1"}}) == ErrorCode::invalid_config);
+  CHECK(lab.alter_code(ConfigResourceType::client_metrics, "m", {{"interval.ms", kSet, "1"}}) ==
+        ErrorCode::invalid_config);
 }
 
 TEST_CASE("a resource named twice in one request is refused once") {
@@ -140,7 +146,8 @@ TEST_CASE("the old request replaces all settings of a resource") {
   CHECK(lab.image->configs.of_topic("a") == metadata::ResourceConfig{{"segment.ms", "77"}});
 }
 
-TEST_CASE("with ELR the cluster's min.insync.replicas can be changed but not removed, and changing one clears the ELR") {
+TEST_CASE(
+    "with ELR the cluster's min.insync.replicas can be changed but not removed, and changing one clears the ELR") {
   ConfigLab lab(true);
   CHECK(lab.image->configs.cluster_default().at("min.insync.replicas") == "1");
   CHECK(lab.alter_code(kBroker, "", {{"min.insync.replicas", kDelete, std::nullopt}}) == ErrorCode::invalid_config);

@@ -27,8 +27,13 @@ using io::sim::Simulation;
 // A combined node's metadata side on a formatted directory: raft, loader, publisher, controller.
 struct NodeStack {
   NodeStack(Simulation& sim, Node& node, std::uint64_t incarnation)
-      : simulation(sim), shard(node.shard(0)), publisher(node.shards(), shard), raft(shard, raft_options()), loader(shard, raft, &publisher),
-        controller(shard, raft, loader, options(incarnation)), broker_incarnation(incarnation) {}
+      : simulation(sim),
+        shard(node.shard(0)),
+        publisher(node.shards(), shard),
+        raft(shard, raft_options()),
+        loader(shard, raft, &publisher),
+        controller(shard, raft, loader, options(incarnation)),
+        broker_incarnation(incarnation) {}
 
   static raft::RaftOptions raft_options() {
     raft::RaftOptions options;
@@ -120,7 +125,10 @@ TEST_CASE("a fresh node bootstraps, takes its broker in, creates a topic, and is
     stack.start();
     stack.join();
     REQUIRE(simulation.run(stack.shard, stack.publisher.wait_for(stack.shard, 9, Instant::never())));
-    CHECK(stack.loader.image()->features == metadata::FeatureLevels{{"metadata.version", 30}, {"eligible.leader.replicas.version", 1}, {"group.version", 1}, {"transaction.version", 2}});
+    CHECK(stack.loader.image()->features == metadata::FeatureLevels{{"metadata.version", 30},
+                                                                    {"eligible.leader.replicas.version", 1},
+                                                                    {"group.version", 1},
+                                                                    {"transaction.version", 2}});
     CHECK(stack.loader.image()->configs.cluster_default().at("min.insync.replicas") == "1");
     CHECK(stack.loader.image()->cluster.controllers.size() == 1);
     const auto created = stack.create("orders", 5);
@@ -178,7 +186,8 @@ TEST_CASE("acknowledged topics survive power loss at any moment") {
         co_return;
       });
       simulation.run_for(std::chrono::microseconds(simulation.random().between(0, 500)));
-      if (answer && code(answer->topics.at(0).error_code) == ErrorCode::none) acknowledged.push_back(request.topics[0].name);
+      if (answer && code(answer->topics.at(0).error_code) == ErrorCode::none)
+        acknowledged.push_back(request.topics[0].name);
       node.crash();
       stack.stop();
       REQUIRE(simulation.run_until([&] { return answer.has_value(); }));

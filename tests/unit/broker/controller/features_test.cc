@@ -11,7 +11,8 @@ struct Update {
   std::int8_t type = 1;
 };
 
-protocol::UpdateFeaturesResponse update(Lab& lab, std::vector<Update> updates, bool validate_only = false, std::int16_t version = 2) {
+protocol::UpdateFeaturesResponse update(Lab& lab, std::vector<Update> updates, bool validate_only = false,
+                                        std::int16_t version = 2) {
   protocol::UpdateFeaturesRequest request;
   request.validate_only = validate_only;
   for (const Update& one : updates) {
@@ -22,9 +23,13 @@ protocol::UpdateFeaturesResponse update(Lab& lab, std::vector<Update> updates, b
   }
   return lab.take(update_features(lab.view(), request, version));
 }
-ErrorCode update_code(Lab& lab, std::vector<Update> updates) { return code(update(lab, std::move(updates)).error_code); }
+ErrorCode update_code(Lab& lab, std::vector<Update> updates) {
+  return code(update(lab, std::move(updates)).error_code);
+}
 
-TEST_CASE("the bootstrap records of a new cluster are one transaction: features by name, then min.insync.replicas where ELR is on") {
+TEST_CASE(
+    "the bootstrap records of a new cluster are one transaction: features by name, then min.insync.replicas where ELR "
+    "is on") {
   const MetadataVersion version;
   const Records records = bootstrap_transaction(feature_records(version, metadata::default_features(version)), nullptr);
   std::vector<std::string> texts;
@@ -32,15 +37,21 @@ TEST_CASE("the bootstrap records of a new cluster are one transaction: features 
   REQUIRE(texts.size() == 9);
   CHECK(texts[0].find("BEGIN_TRANSACTION_RECORD") != std::string::npos);
   CHECK(texts[0].find("Bootstrap records") != std::string::npos);
-  const std::vector<std::string> order{"metadata.version", "eligible.leader.replicas.version", "group.version", "share.version", "streams.version", "transaction.version"};
-  for (std::size_t index = 0; index < order.size(); ++index) CHECK(texts[index + 1].find(order[index]) != std::string::npos);
+  const std::vector<std::string> order{"metadata.version", "eligible.leader.replicas.version",
+                                       "group.version",    "share.version",
+                                       "streams.version",  "transaction.version"};
+  for (std::size_t index = 0; index < order.size(); ++index)
+    CHECK(texts[index + 1].find(order[index]) != std::string::npos);
   CHECK(texts[7].find("min.insync.replicas") != std::string::npos);
   CHECK(texts[8].find("END_TRANSACTION_RECORD") != std::string::npos);
 }
 
 TEST_CASE("klamm finalizes what it serves") {
   Lab lab;
-  CHECK(lab.image->features == metadata::FeatureLevels{{"metadata.version", 30}, {"eligible.leader.replicas.version", 1}, {"group.version", 1}, {"transaction.version", 2}});
+  CHECK(lab.image->features == metadata::FeatureLevels{{"metadata.version", 30},
+                                                       {"eligible.leader.replicas.version", 1},
+                                                       {"group.version", 1},
+                                                       {"transaction.version", 2}});
 }
 
 TEST_CASE("an old metadata.version has no transactions") {
@@ -65,15 +76,15 @@ TEST_CASE("every refused update says why") {
   Lab lab;
   lab.add_broker(1);
   constexpr ErrorCode kBad = ErrorCode::invalid_update_version;
-  CHECK(update_code(lab, {{"transaction.version", 1}}) == kBad);              // a downgrade must be called one
-  CHECK(update_code(lab, {{"transaction.version", 3}}) == kBad);              // nobody supports it
+  CHECK(update_code(lab, {{"transaction.version", 1}}) == kBad);  // a downgrade must be called one
+  CHECK(update_code(lab, {{"transaction.version", 3}}) == kBad);  // nobody supports it
   CHECK(update_code(lab, {{"transaction.version", -1}}) == kBad);
-  CHECK(update_code(lab, {{"group.version", 0, 0}}) == kBad);                 // unknown type
+  CHECK(update_code(lab, {{"group.version", 0, 0}}) == kBad);  // unknown type
   CHECK(update_code(lab, {{"metadata.version", 31}}) == kBad);
-  CHECK(update_code(lab, {{"metadata.version", 29, 2}}) == kBad);             // would lose metadata
+  CHECK(update_code(lab, {{"metadata.version", 29, 2}}) == kBad);  // would lose metadata
   CHECK(update_code(lab, {{"metadata.version", 29, 3}}) == kBad);
   CHECK(update_code(lab, {{"kraft.version", 1}}) == kBad);
-  CHECK(update_code(lab, {{"share.version", 1}}) == kBad);                    // not served yet
+  CHECK(update_code(lab, {{"share.version", 1}}) == kBad);  // not served yet
   CHECK(update_code(lab, {{"group.version", 1}, {"group.version", 1}}) == ErrorCode::invalid_request);
   const auto response = update(lab, {{"no.such", 1}}, false, 1);
   REQUIRE(response.results.size() == 1);
@@ -85,7 +96,10 @@ TEST_CASE("a level that some broker does not know is refused") {
   BrokerRegistration broker;
   broker.id = 4;
   broker.epoch = lab.offset;
-  broker.features = {{"metadata.version", {7, 30}}, {"transaction.version", {0, 2}}, {"eligible.leader.replicas.version", {0, 1}}, {"group.version", {1, 1}}};
+  broker.features = {{"metadata.version", {7, 30}},
+                     {"transaction.version", {0, 2}},
+                     {"eligible.leader.replicas.version", {0, 1}},
+                     {"group.version", {1, 1}}};
   lab.apply({metadata::broker_record(broker, MetadataVersion{})});
   const auto response = update(lab, {{"group.version", 0, 2}});
   CHECK(code(response.error_code) == ErrorCode::invalid_update_version);

@@ -211,14 +211,16 @@ TEST_CASE("preferred elections go back to the first replica; every fault has its
 TEST_CASE("reassignments: cancelling nothing, the same replicas, another order, and what is not served") {
   PartitionLab lab;
   lab.add_broker(4);
-  const auto reassign = [&](std::optional<std::vector<std::int32_t>> replicas, std::string topic = "a", std::int32_t index = 0) {
+  const auto reassign = [&](std::optional<std::vector<std::int32_t>> replicas, std::string topic = "a",
+                            std::int32_t index = 0) {
     protocol::AlterPartitionReassignmentsRequest request;
     auto& asked = request.topics.emplace_back();
     asked.name = std::move(topic);
     auto& partition = asked.partitions.emplace_back();
     partition.partition_index = index;
     partition.replicas = std::move(replicas);
-    return code(lab.take(alter_partition_reassignments(lab.view(), request)).responses.at(0).partitions.at(0).error_code);
+    return code(
+        lab.take(alter_partition_reassignments(lab.view(), request)).responses.at(0).partitions.at(0).error_code);
   };
   CHECK(reassign(std::nullopt) == ErrorCode::no_reassignment_in_progress);
   CHECK(reassign(std::vector<std::int32_t>{1, 2, 3}, "nope") == ErrorCode::unknown_topic_or_partition);
@@ -239,7 +241,8 @@ TEST_CASE("reassignments: cancelling nothing, the same replicas, another order, 
   CHECK(list_partition_reassignments(lab.view(), list).response.topics.empty());
 }
 
-TEST_CASE("DescribeCluster shows alive brokers by listener, fenced ones when asked, and refuses the wrong kind of endpoint") {
+TEST_CASE(
+    "DescribeCluster shows alive brokers by listener, fenced ones when asked, and refuses the wrong kind of endpoint") {
   PartitionLab lab;
   lab.add_broker(9, false);
   const DescribeClusterContext context{.cluster_id = "cluster", .listener = "PLAINTEXT", .random = 5};

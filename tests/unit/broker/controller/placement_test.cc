@@ -22,6 +22,11 @@ std::vector<PlacementBroker> brokers_in_racks(int racks, int per_rack) {
   return brokers;
 }
 
+std::vector<std::vector<std::int32_t>> placed_of(Result<std::vector<std::vector<std::int32_t>>> placed) {
+  REQUIRE(placed.has_value());
+  return std::move(*placed);
+}
+
 std::pair<int, int> spread(const std::map<std::int32_t, int>& counts, std::size_t brokers) {
   int least = counts.size() < brokers ? 0 : counts.begin()->second;
   int most = 0;
@@ -56,7 +61,8 @@ TEST_CASE("leaders and replicas are spread evenly over brokers without racks") {
 TEST_CASE("three brokers get one leader each of three partitions") {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     Random random(seed);
-    const std::vector<PlacementBroker> brokers{{1, std::nullopt, false}, {2, std::nullopt, false}, {3, std::nullopt, false}};
+    const std::vector<PlacementBroker> brokers{
+        {1, std::nullopt, false}, {2, std::nullopt, false}, {3, std::nullopt, false}};
     std::set<std::int32_t> leaders;
     const auto placed = place_replicas(brokers, 3, 3, random).value();
     for (const auto& partition : placed) leaders.insert(partition.front());
@@ -89,21 +95,22 @@ TEST_CASE("replicas go to as many racks as there are, and all brokers take their
 
 TEST_CASE("with fewer racks than replicas each rack gets its share") {
   Random random(9);
-  for (const auto& partition : place_replicas(brokers_in_racks(2, 2), 12, 4, random).value()) {
+  for (const auto& partition : placed_of(place_replicas(brokers_in_racks(2, 2), 12, 4, random))) {
     CHECK(std::set<std::int32_t>(partition.begin(), partition.end()).size() == 4);
   }
-  for (const auto& partition : place_replicas(brokers_in_racks(2, 3), 12, 2, random).value()) {
+  for (const auto& partition : placed_of(place_replicas(brokers_in_racks(2, 3), 12, 2, random))) {
     CHECK(partition[0] / 3 != partition[1] / 3);
   }
 }
 
 TEST_CASE("fenced brokers never lead and get replicas only where there are no others") {
   Random random(3);
-  const std::vector<PlacementBroker> brokers{{1, std::nullopt, true}, {2, std::nullopt, false}, {3, std::nullopt, false}};
-  for (const auto& partition : place_replicas(brokers, 10, 2, random).value()) {
+  const std::vector<PlacementBroker> brokers{
+      {1, std::nullopt, true}, {2, std::nullopt, false}, {3, std::nullopt, false}};
+  for (const auto& partition : placed_of(place_replicas(brokers, 10, 2, random))) {
     CHECK(std::find(partition.begin(), partition.end(), 1) == partition.end());
   }
-  for (const auto& partition : place_replicas(brokers, 10, 3, random).value()) CHECK(partition.back() == 1);
+  for (const auto& partition : placed_of(place_replicas(brokers, 10, 3, random))) CHECK(partition.back() == 1);
 }
 
 TEST_CASE("what cannot be placed is refused") {

@@ -37,7 +37,9 @@ protocol::CreateTopicsResponse create(Lab& lab, std::vector<Creatable> topics, b
   request.validate_only = validate_only;
   return lab.take(create_topics(lab.view(), request));
 }
-ErrorCode create_code(Lab& lab, Creatable topic) { return code(create(lab, {std::move(topic)}).topics.at(0).error_code); }
+ErrorCode create_code(Lab& lab, Creatable topic) {
+  return code(create(lab, {std::move(topic)}).topics.at(0).error_code);
+}
 
 TEST_CASE("a topic is created with its partitions, and the answer tells its numbers and configs") {
   Lab lab;
@@ -226,8 +228,9 @@ TEST_CASE("every fault of a deletion has its code") {
 
 // ---- CreatePartitions
 
-protocol::CreatePartitionsResponse grow(Lab& lab, std::string name, std::int32_t count,
-                                        std::optional<std::vector<std::vector<std::int32_t>>> assignments = std::nullopt) {
+protocol::CreatePartitionsResponse grow(
+    Lab& lab, std::string name, std::int32_t count,
+    std::optional<std::vector<std::vector<std::int32_t>>> assignments = std::nullopt) {
   protocol::CreatePartitionsRequest request;
   auto& asked = request.topics.emplace_back();
   asked.name = std::move(name);
@@ -257,7 +260,8 @@ TEST_CASE("every fault of adding partitions has its code") {
   lab.add_broker(1);
   lab.add_broker(2, false);
   create(lab, {topic("a", 2)});
-  const auto one = [&](std::string name, std::int32_t count, std::optional<std::vector<std::vector<std::int32_t>>> assignments = std::nullopt) {
+  const auto one = [&](std::string name, std::int32_t count,
+                       std::optional<std::vector<std::vector<std::int32_t>>> assignments = std::nullopt) {
     return code(grow(lab, std::move(name), count, std::move(assignments)).results.at(0).error_code);
   };
   CHECK(one("nope", 3) == ErrorCode::unknown_topic_or_partition);

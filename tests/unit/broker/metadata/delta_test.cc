@@ -22,7 +22,8 @@ Record partition(Uuid id, std::int32_t index, std::vector<std::int32_t> replicas
   PartitionRegistration registration;
   registration.isr = replicas;
   registration.leader = replicas.front();
-  for (std::size_t position = 0; position < replicas.size(); ++position) registration.directories.push_back(kUnassignedDirectory);
+  for (std::size_t position = 0; position < replicas.size(); ++position)
+    registration.directories.push_back(kUnassignedDirectory);
   registration.replicas = std::move(replicas);
   return partition_record(id, index, registration, MetadataVersion{});
 }
@@ -146,13 +147,15 @@ TEST_CASE("an image written as records and replayed is the same image, also thro
 
 TEST_CASE("a snapshot is written in Kafka's order") {
   std::vector<int> types;
-  for (const Record& record : write_image(replayed(MetadataImage::none(), all_kinds()))) types.push_back(type_of(record));
+  for (const Record& record : write_image(replayed(MetadataImage::none(), all_kinds())))
+    types.push_back(type_of(record));
   CHECK(types == std::vector<int>{12, 12, 0, 0, 27, 2, 3, 3, 2, 3, 4, 4, 14, 15, 18, 11, 10});
 }
 
 TEST_CASE("record versions follow the metadata.version") {
   Records records = all_kinds();
-  for (const auto& [level, expected_broker, expected_partition] : {std::tuple{30, 4, 2}, {25, 3, 2}, {17, 3, 1}, {9, 2, 0}, {7, 1, 0}}) {
+  for (const auto& [level, expected_broker, expected_partition] :
+       {std::tuple{30, 4, 2}, {25, 3, 2}, {17, 3, 1}, {9, 2, 0}, {7, 1, 0}}) {
     CAPTURE(level);
     Records here = records;
     here.push_back(feature_record(kMetadataVersionFeature, static_cast<std::int16_t>(level)));

@@ -23,7 +23,9 @@ FormatOptions standalone() {
 
 struct Disk {
   explicit Disk(std::uint64_t seed) : simulation(seed), node(simulation.add_node("n1")), shard(node.shard()) {}
-  Result<FormatReport> format(FormatOptions options) { return simulation.run(shard, format_storage(shard, std::move(options))); }
+  Result<FormatReport> format(FormatOptions options) {
+    return simulation.run(shard, format_storage(shard, std::move(options)));
+  }
   Slice read(std::string path) {
     Result<Slice> content = simulation.run(shard, io::read_file(shard.files(), path));
     REQUIRE_MESSAGE(content.has_value(), path);
@@ -40,8 +42,9 @@ TEST_CASE("format writes Kafka's files into every directory, and the first voter
   Disk disk(1);
   Result<FormatReport> report = disk.format(standalone());
   REQUIRE(report.has_value());
-  CHECK(report->lines == std::vector<std::string>{"Formatting dynamic metadata voter directory /a with metadata.version 4.3-IV0.",
-                                                  "Formatting data directory /b with metadata.version 4.3-IV0."});
+  CHECK(report->lines ==
+        std::vector<std::string>{"Formatting dynamic metadata voter directory /a with metadata.version 4.3-IV0.",
+                                 "Formatting data directory /b with metadata.version 4.3-IV0."});
   const StorageInfo info = disk.simulation.run(disk.shard, inspect_storage(disk.shard, {"/a", "/b"}, 1));
   CHECK(info.problems.empty());
   REQUIRE(info.directories.size() == 2);
@@ -57,7 +60,8 @@ TEST_CASE("format writes Kafka's files into every directory, and the first voter
     CHECK(std::get<messages::FeatureLevelRecord>((*records)->front().message).feature_level == 30);
   }
 
-  raft::SnapshotReader voters(raft::kBootstrapSnapshotId, disk.read("/a/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"));
+  raft::SnapshotReader voters(raft::kBootstrapSnapshotId,
+                              disk.read("/a/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"));
   const auto header = voters.next();
   REQUIRE(header.has_value());
   CHECK((*header)->control_facts.kraft_version == 1);
@@ -111,7 +115,8 @@ TEST_CASE("the directory of an initial controller gets the id that was given") {
   Disk disk(5);
   FormatOptions options = standalone();
   options.quorum = QuorumFormat::initial_controllers;
-  options.initial_controllers = {raft::Voter{{1, Uuid{6, 1}}, {{"CONTROLLER", "a", 1}}}, raft::Voter{{2, Uuid{6, 2}}, {{"CONTROLLER", "b", 1}}}};
+  options.initial_controllers = {raft::Voter{{1, Uuid{6, 1}}, {{"CONTROLLER", "a", 1}}},
+                                 raft::Voter{{2, Uuid{6, 2}}, {{"CONTROLLER", "b", 1}}}};
   REQUIRE(disk.format(options).has_value());
   const StorageInfo info = disk.simulation.run(disk.shard, inspect_storage(disk.shard, {"/a"}, 1));
   CHECK(info.directories[0].meta->directory_id == Uuid{6, 1});
@@ -133,10 +138,12 @@ TEST_CASE("features and releases are chosen as asked, and refused where they can
   CHECK_FALSE(choose_features(options).has_value());
   options.release_version = std::nullopt;
   options.features = {{"transaction.version", 1}, {"group.version", 0}};
-  CHECK(choose_features(options)->features == FeatureLevels{{"eligible.leader.replicas.version", 1}, {"transaction.version", 1}});
+  CHECK(choose_features(options)->features ==
+        FeatureLevels{{"eligible.leader.replicas.version", 1}, {"transaction.version", 1}});
   options.features = {{"metadata.version", 25}};
   CHECK(choose_features(options)->version.level == 25);
-  for (const FeatureLevels& bad : {FeatureLevels{{"no.such", 1}}, FeatureLevels{{"group.version", 2}}, FeatureLevels{{"share.version", 1}}, FeatureLevels{{"metadata.version", 6}}}) {
+  for (const FeatureLevels& bad : {FeatureLevels{{"no.such", 1}}, FeatureLevels{{"group.version", 2}},
+                                   FeatureLevels{{"share.version", 1}}, FeatureLevels{{"metadata.version", 6}}}) {
     options.features = bad;
     CHECK_FALSE(choose_features(options).has_value());
   }

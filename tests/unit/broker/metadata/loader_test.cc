@@ -29,7 +29,10 @@ Record topic(std::string name, Uuid id) {
 
 struct Stack {
   explicit Stack(Node& node, LoaderOptions options = {})
-      : shard(node.shard(0)), publisher(node.shards(), shard), raft(shard, raft_options()), loader(shard, raft, &publisher, options) {}
+      : shard(node.shard(0)),
+        publisher(node.shards(), shard),
+        raft(shard, raft_options()),
+        loader(shard, raft, &publisher, options) {}
 
   void start(Simulation& simulation) {
     REQUIRE(simulation.run(shard, raft.start()).has_value());
@@ -67,7 +70,8 @@ TEST_CASE("committed records reach every shard, subscribers before the shard's i
   for (std::size_t index = 0; index < 3; ++index) {
     const auto note = [&seen, &stack, index](const Publication& publication) -> io::Task<void> {
       seen[index].offsets.push_back(publication.image->provenance.last_offset);
-      const bool behind = stack.publisher.image(index)->provenance.last_offset < publication.image->provenance.last_offset;
+      const bool behind =
+          stack.publisher.image(index)->provenance.last_offset < publication.image->provenance.last_offset;
       seen[index].image_was_behind = seen[index].image_was_behind && behind;
       co_return;
     };
@@ -116,7 +120,8 @@ TEST_CASE("a transaction counts when it ends, and not at all when it is aborted"
   stack.write(simulation, {topic("b", Uuid{3, 2}), Record{messages::EndTransactionRecord(), 0}});
   CHECK(stack.loader.image()->topics.size() == 2);
   CHECK(stack.loader.image()->provenance.last_offset == before + 4);
-  stack.write(simulation, {Record{messages::BeginTransactionRecord(), 0}, topic("c", Uuid{3, 3}), Record{messages::AbortTransactionRecord(), 0}});
+  stack.write(simulation, {Record{messages::BeginTransactionRecord(), 0}, topic("c", Uuid{3, 3}),
+                           Record{messages::AbortTransactionRecord(), 0}});
   CHECK(stack.loader.image()->topics.size() == 2);
   stack.stop(simulation);
 }
@@ -129,7 +134,8 @@ TEST_CASE("a node that starts publishes once it has caught up, and has the same 
     Stack stack(node);
     stack.start(simulation);
     stack.write(simulation, {feature_record(kMetadataVersionFeature, 30)});
-    for (std::uint64_t index = 0; index < 50; ++index) stack.write(simulation, {topic("t" + std::to_string(index), Uuid{4, index})});
+    for (std::uint64_t index = 0; index < 50; ++index)
+      stack.write(simulation, {topic("t" + std::to_string(index), Uuid{4, index})});
     before = stack.loader.image();
     stack.stop(simulation);
   }
@@ -155,7 +161,8 @@ TEST_CASE("snapshots are written by size, old ones go, and a restart begins with
     Stack stack(node, {.snapshot_max_new_bytes = 2000, .snapshot_max_interval_ms = 0});
     stack.start(simulation);
     stack.write(simulation, {feature_record(kMetadataVersionFeature, 30)});
-    for (std::uint64_t index = 0; index < 60; ++index) stack.write(simulation, {topic("t" + std::to_string(index), Uuid{4, index})});
+    for (std::uint64_t index = 0; index < 60; ++index)
+      stack.write(simulation, {topic("t" + std::to_string(index), Uuid{4, index})});
     REQUIRE(simulation.run_until([&] { return stack.raft.latest_snapshot().has_value(); }));
     CHECK(stack.raft.latest_snapshot()->end_offset > 10);
     before = stack.loader.image();
@@ -176,7 +183,8 @@ TEST_CASE("a record that this build does not know ends the node with a clear err
   stack.start(simulation);
   std::vector<Slice> values;
   values.push_back(Slice::copy(std::string("\x01\x63\x00\x00", 4)));
-  Result<std::int64_t> done = simulation.run(stack.shard, stack.raft.append(stack.loader.leader().epoch, std::move(values)));
+  Result<std::int64_t> done =
+      simulation.run(stack.shard, stack.raft.append(stack.loader.leader().epoch, std::move(values)));
   REQUIRE(simulation.run_until([&] { return stack.raft.failure().has_value(); }));
   CHECK(stack.raft.failure()->context().find("record type 99") != std::string::npos);
   stack.stop(simulation);

@@ -32,8 +32,9 @@ TEST_CASE("a persistent map does what a std::map does, through any changes, and 
     }
     map = map.with(changes);
     REQUIRE(map.size() == model.size());
-    REQUIRE(std::equal(map.begin(), map.end(), model.begin(), model.end(),
-                       [](const auto& left, const auto& right) { return left.first == right.first && left.second == right.second; }));
+    REQUIRE(std::equal(map.begin(), map.end(), model.begin(), model.end(), [](const auto& left, const auto& right) {
+      return left.first == right.first && left.second == right.second;
+    }));
     if (round % 20 == 0) history.emplace_back(map, model);
     const std::string probe = std::to_string(random.below(2000));
     const auto expected = model.lower_bound(probe);
@@ -44,8 +45,9 @@ TEST_CASE("a persistent map does what a std::map does, through any changes, and 
   }
   for (const auto& [old_map, old_model] : history) {
     REQUIRE(old_map.size() == old_model.size());
-    CHECK(std::equal(old_map.begin(), old_map.end(), old_model.begin(), old_model.end(),
-                     [](const auto& left, const auto& right) { return left.first == right.first && left.second == right.second; }));
+    CHECK(std::equal(
+        old_map.begin(), old_map.end(), old_model.begin(), old_model.end(),
+        [](const auto& left, const auto& right) { return left.first == right.first && left.second == right.second; }));
   }
 }
 

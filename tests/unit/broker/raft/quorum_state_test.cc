@@ -36,13 +36,15 @@ TEST_CASE("a vote survives being written and read, with its directory") {
 }
 
 TEST_CASE("quorum-state text that cannot be is refused") {
-  for (const char* text : {"", "null", "{}", R"({"data_version":1})", R"({"leaderId":"1","leaderEpoch":1,"votedId":-1,"data_version":0})",
-                           R"({"leaderId":1,"leaderEpoch":1,"votedId":-1,"votedDirectoryId":"?","data_version":1})",
-                           R"({"leaderId":1,"leaderEpoch":99999999999,"votedId":-1,"data_version":0})"}) {
+  for (const char* text :
+       {"", "null", "{}", R"({"data_version":1})", R"({"leaderId":"1","leaderEpoch":1,"votedId":-1,"data_version":0})",
+        R"({"leaderId":1,"leaderEpoch":1,"votedId":-1,"votedDirectoryId":"?","data_version":1})",
+        R"({"leaderId":1,"leaderEpoch":99999999999,"votedId":-1,"data_version":0})"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_quorum_state(text).has_value());
   }
-  CHECK(parse_quorum_state(R"({"leaderId":1,"leaderEpoch":1,"votedId":-1,"data_version":2})").error() == Errc::unsupported);
+  CHECK(parse_quorum_state(R"({"leaderId":1,"leaderEpoch":1,"votedId":-1,"data_version":2})").error() ==
+        Errc::unsupported);
 }
 
 }  // namespace

@@ -167,7 +167,8 @@ TEST_CASE("an append in another epoch than the present one is refused") {
   RaftCore core(config_of(1));
   REQUIRE(core.start(at(0), fresh_static(1)).has_value());
   const std::vector<Slice> one{Slice::copy("x")};
-  CHECK(core.append(at(0), core.epoch() - 1, one).error() == make_error_code(protocol::ErrorCode::not_leader_or_follower));
+  CHECK(core.append(at(0), core.epoch() - 1, one).error() ==
+        make_error_code(protocol::ErrorCode::not_leader_or_follower));
 }
 
 TEST_CASE("a node that resigned stands again after an election timeout, in a new epoch") {

@@ -64,7 +64,8 @@ std::vector<Slice> values_of(std::initializer_list<const char*> texts) {
 
 // One node with its raft part; destroyed and made again for a restart.
 struct Peer {
-  explicit Peer(Node& node, RaftOptions options = options_of(1)) : shard(node.shard()), raft(shard, std::move(options)) {
+  explicit Peer(Node& node, RaftOptions options = options_of(1))
+      : shard(node.shard()), raft(shard, std::move(options)) {
     raft.add_listener(recorder);
   }
   io::Shard& shard;
@@ -107,7 +108,8 @@ TEST_CASE("what was committed survives a crash that loses all that was not synce
       REQUIRE(simulation.run(peer->shard, peer->raft.start()).has_value());
       REQUIRE(simulation.run_until([&] { return peer->recorder.leader.leader_id == 1; }));
       REQUIRE(peer->recorder.values.size() >= acknowledged.size());
-      for (std::size_t index = 0; index < acknowledged.size(); ++index) CHECK(peer->recorder.values[index] == acknowledged[index]);
+      for (std::size_t index = 0; index < acknowledged.size(); ++index)
+        CHECK(peer->recorder.values[index] == acknowledged[index]);
       // What the crash spared of the unacknowledged is committed now.
       acknowledged = peer->recorder.values;
       const std::int32_t epoch = peer->recorder.leader.epoch;
@@ -211,7 +213,8 @@ TEST_CASE("leftovers of an unfinished snapshot are removed at start, and a damag
     simulation.run(peer.shard, peer.raft.stop());
   }
   const std::string bad = log + "/00000000000000000001-0000000001.checkpoint";
-  REQUIRE(simulation.run(shard, io::write_file_atomically(shard.files(), bad, Slice::copy("not a snapshot"))).has_value());
+  REQUIRE(
+      simulation.run(shard, io::write_file_atomically(shard.files(), bad, Slice::copy("not a snapshot"))).has_value());
   Peer peer(node);
   CHECK(simulation.run(peer.shard, peer.raft.start()).error() == Errc::corrupt);
   simulation.run(peer.shard, peer.raft.stop());

@@ -44,7 +44,7 @@ struct Model {
 class History {
  public:
   explicit History(std::uint64_t seed) : random_(seed), world_(seed) {
-    config::LogConfig config = small_segments(static_cast<std::int32_t>(random_.between(300, 3000)));
+    config::LogConfig config = small_segments(static_cast<std::int32_t>(random_.between(800, 4000)));
     config.index_interval_bytes = static_cast<std::int32_t>(random_.between(0, 500));
     config.preallocate = random_.chance(0.2);
     config.retention_ms = -1;
@@ -82,7 +82,7 @@ class History {
     }
     const auto codec = static_cast<compress::Compression>(random_.below(5));
     Result<AppendInfo> info = world_.run(log_->append_as_leader(leader_append(make_batch(records, {}, codec), model_.epoch)));
-    REQUIRE(info.has_value());
+    REQUIRE_MESSAGE(info.has_value(), info.error().message());
     CHECK(info->first_offset == batch.base);
     model_.end += count;
     model_.batches.push_back(std::move(batch));
@@ -144,7 +144,7 @@ class History {
 }  // namespace
 
 TEST_CASE("random histories of appends, rolls, cuts and restarts agree with the model") {
-  for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
     CAPTURE(seed);
     History history(seed);
     history.run(80);

@@ -284,7 +284,7 @@ TEST_CASE("a partition's directory of another topic is refused") {
 }
 
 TEST_CASE("what was flushed survives a power loss, and what comes back is a prefix") {
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     World world(seed);
     auto log = world.open(world.options(small_segments()));
     Random random(seed);

@@ -26,7 +26,11 @@ inline const std::string kDirectory = "/data/topic-0";
 
 struct World {
   explicit World(std::uint64_t seed = 1, io::sim::DiskOptions disk = {})
-      : simulation(seed), node(&simulation.add_node("node", {.disk = disk})) {}
+      : simulation(seed), node(&simulation.add_node("node", {.disk = disk})) {
+    // The data directory is there to stay: its own entry must not be what a crash takes.
+    REQUIRE(run(files().make_directories("/data")).has_value());
+    REQUIRE(run(files().sync_directory("/")).has_value());
+  }
 
   io::Shard& shard() { return node->shard(); }
   io::FileSystem& files() { return shard().files(); }
