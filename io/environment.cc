@@ -1,7 +1,7 @@
 #include "io/environment.h"
 
-#include <asio/query.hpp>
 #include <asio/execution/context.hpp>
+#include <asio/query.hpp>
 
 #include <mutex>
 #include <random>

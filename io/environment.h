@@ -10,13 +10,13 @@
 
 namespace klamm::io {
 
-// The shard on which everything runs that was given `executor` (which must run one handler at a time: an io_context with
-// one thread, or a strand). Made on demand and kept by the executor's context until that is destroyed; equal executors
-// have the same shard. From any thread.
+// The shard on which everything runs that was given `executor` (which must run one handler at a time: an io_context
+// with one thread, or a strand). Made on demand and kept by the executor's context until that is destroyed; equal
+// executors have the same shard. From any thread.
 Shard& environment_of(const asio::any_io_executor& executor);
 
-// Makes `shard` the environment of every executor of `context` that has none yet: how a simulator takes the place of the
-// machine. The shard must outlive the context's use.
+// Makes `shard` the environment of every executor of `context` that has none yet: how a simulator takes the place of
+// the machine. The shard must outlive the context's use.
 void install_environment(asio::execution_context& context, Shard& shard);
 
 }  // namespace klamm::io

@@ -48,7 +48,9 @@ bool Handoff::next_chunk(std::size_t bytes, Duration timeout) {
   std::unique_ptr<Chunk> chunk;
   {
     std::unique_lock lock(mutex_);
-    const auto fits = [&] { return unread_chunk_bytes_ + bytes <= limit_bytes_ || unread_chunk_bytes_ == 0 || closed(); };
+    const auto fits = [&] {
+      return unread_chunk_bytes_ + bytes <= limit_bytes_ || unread_chunk_bytes_ == 0 || closed();
+    };
     if (!fits()) {
       // The reader may sleep on what it has not seen.
       if (asleep_.load()) wake_reader();

@@ -29,8 +29,8 @@ T run_and_wait(Shard& shard, Task<T> task) {
   return std::move(*result);
 }
 
-// Messages of bytes from one thread to one shard, in order. Writing costs no lock, system call or wake-up as long as the
-// shard is awake: the reader takes what is there in bulk, and is woken only after it has gone to sleep.
+// Messages of bytes from one thread to one shard, in order. Writing costs no lock, system call or wake-up as long as
+// the shard is awake: the reader takes what is there in bulk, and is woken only after it has gone to sleep.
 class Handoff {
  public:
   // At most about `limit_bytes` wait to be read.

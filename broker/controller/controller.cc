@@ -29,6 +29,21 @@ Settings settings_of(const ControllerOptions& options) {
   return settings;
 }
 
+// Version 0 has no error of the whole: each partition gets it.
+void spread_error(const protocol::ElectLeadersRequest& request, protocol::ElectLeadersResponse& response) {
+  if (response.error_code == 0 || !request.topic_partitions) return;
+  for (const auto& topic : *request.topic_partitions) {
+    auto& answer = response.replica_election_results.emplace_back();
+    answer.topic = topic.topic;
+    for (const std::int32_t index : topic.partitions) {
+      auto& result = answer.partition_result.emplace_back();
+      result.partition_id = index;
+      set_fault(result, {protocol::error_code_from(response.error_code), ""});
+    }
+  }
+  response.error_code = 0;
+}
+
 }  // namespace
 
 ControllerOptions controller_options(const config::BrokerConfig& file) {
@@ -348,6 +363,7 @@ io::Task<protocol::ElectLeadersResponse> Controller::elect_leaders(const securit
   auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
     return controller::elect_leaders(compute, request, context.api_version);
   });
+  if (context.api_version == 0) spread_error(request, response);
   co_return response;
 }
 

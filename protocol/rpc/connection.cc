@@ -17,7 +17,8 @@ namespace {
 constexpr std::size_t kSizeField = 4;
 
 // int16 key, int16 version, int32 correlation id, string client id, tagged section.
-Slice encode_front(const RequestForm& form, std::int32_t correlation_id, std::string_view client_id, std::uint64_t body_bytes) {
+Slice encode_front(const RequestForm& form, std::int32_t correlation_id, std::string_view client_id,
+                   std::uint64_t body_bytes) {
   const std::size_t header_bytes = 8 + 2 + client_id.size() + (form.flexible ? 1 : 0);
   Buffer::Ref buffer = Buffer::allocate(kSizeField + header_bytes);
   std::byte* at = buffer->data();
@@ -36,7 +37,8 @@ Error retriable(Error error) { return {error.code(), error.context(), true}; }
 
 }  // namespace
 
-Connection::Connection(io::Shard& shard, std::unique_ptr<io::Stream> stream, io::Endpoint endpoint, ConnectionOptions options)
+Connection::Connection(io::Shard& shard, std::unique_ptr<io::Stream> stream, io::Endpoint endpoint,
+                       ConnectionOptions options)
     : shard_(shard),
       stream_(std::move(stream)),
       endpoint_(std::move(endpoint)),
@@ -50,10 +52,12 @@ Connection::Connection(io::Shard& shard, std::unique_ptr<io::Stream> stream, io:
 
 Connection::~Connection() { KLAMM_CHECK(first_pending_ == nullptr, "connection destroyed while requests wait"); }
 
-io::Task<Result<std::shared_ptr<Connection>>> Connection::open(io::Shard& shard, io::Endpoint peer, ConnectionOptions options) {
+io::Task<Result<std::shared_ptr<Connection>>> Connection::open(io::Shard& shard, io::Endpoint peer,
+                                                               ConnectionOptions options) {
   Result<std::unique_ptr<io::Stream>> stream = co_await shard.connect(peer, options.setup_timeout);
   KLAMM_CO_TRY(stream);
-  std::shared_ptr<Connection> connection(new Connection(shard, std::move(*stream), std::move(peer), std::move(options)));
+  std::shared_ptr<Connection> connection(
+      new Connection(shard, std::move(*stream), std::move(peer), std::move(options)));
   io::spawn_detached(connection->read_loop(connection));
   io::spawn_detached(connection->write_loop(connection));
   Result<void> agreed = co_await connection->negotiate();
@@ -107,7 +111,8 @@ Result<void> Connection::take_api_versions(Slice body, std::int16_t version) {
   if (!response) return fail(std::move(response).error().in("ApiVersions of " + endpoint_.text()));
   apis_.clear();
   for (const auto& api : response->api_keys) apis_.push_back({api.api_key, api.min_version, api.max_version});
-  std::sort(apis_.begin(), apis_.end(), [](const ApiRange& left, const ApiRange& right) { return left.key < right.key; });
+  std::sort(apis_.begin(), apis_.end(),
+            [](const ApiRange& left, const ApiRange& right) { return left.key < right.key; });
   supported_features_.clear();
   for (const auto& feature : response->supported_features) {
     supported_features_.push_back({feature.name, feature.min_version, feature.max_version});
@@ -136,8 +141,8 @@ Result<std::int16_t> Connection::version_of(ApiKey key, VersionBounds bounds) co
   if (version < std::max(found->lowest, bounds.lowest)) {
     return fail(protocol::kafka_error(protocol::ErrorCode::unsupported_version,
                                       what + " is served in versions " + std::to_string(found->lowest) + " to " +
-                                          std::to_string(found->highest) + ", needed " + std::to_string(bounds.lowest) + " to " +
-                                          std::to_string(bounds.highest)));
+                                          std::to_string(found->highest) + ", needed " + std::to_string(bounds.lowest) +
+                                          " to " + std::to_string(bounds.highest)));
   }
   return version;
 }
@@ -185,7 +190,8 @@ Result<void> Connection::deliver(Slice frame) {
   const std::int32_t correlation_id = reader.read_int32();
   Pending* pending = first_pending_;
   if (!reader.ok() || pending == nullptr || pending->correlation_id != correlation_id) {
-    return fail(Errc::malformed, "an answer with correlation id " + std::to_string(correlation_id) + " that was not expected");
+    return fail(Errc::malformed,
+                "an answer with correlation id " + std::to_string(correlation_id) + " that was not expected");
   }
   if (pending->flexible_response) {
     wire::UnknownTags tags;
@@ -252,8 +258,10 @@ void Connection::look_at_clock() {
   for (Pending* pending = first_pending_; pending != nullptr; pending = pending->next) {
     if (pending->deadline <= now) {
       const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - pending->sent_at).count();
-      close(Error(Errc::timed_out, endpoint_.text() + ": request of API " + std::to_string(static_cast<int>(pending->key)) +
-                                       " not answered in " + std::to_string(waited) + " ms", true));
+      close(Error(Errc::timed_out,
+                  endpoint_.text() + ": request of API " + std::to_string(static_cast<int>(pending->key)) +
+                      " not answered in " + std::to_string(waited) + " ms",
+                  true));
       return;
     }
     next = std::min(next, pending->deadline);

@@ -24,11 +24,11 @@ namespace klamm::rpc {
 
 struct ConnectionOptions {
   std::string client_id;
-  std::string software_name = "klamm";      // told to the peer (KIP-511): letters, digits, '-' and '.'
+  std::string software_name = "klamm";  // told to the peer (KIP-511): letters, digits, '-' and '.'
   std::string software_version = "0.1.0";
-  Duration setup_timeout = 10s;             // for resolving, connecting and negotiating, each
-  Duration request_timeout = 30s;           // for requests that name no other
-  Duration max_idle = Duration::max();      // closed after so long without a request
+  Duration setup_timeout = 10s;         // for resolving, connecting and negotiating, each
+  Duration request_timeout = 30s;       // for requests that name no other
+  Duration max_idle = Duration::max();  // closed after so long without a request
   std::uint32_t max_response_bytes = 0x7fffffff;
 };
 
@@ -42,8 +42,8 @@ struct VersionBounds {
 struct RequestForm {
   protocol::ApiKey key;
   std::int16_t version;
-  bool flexible;                   // request header with tagged fields
-  bool flexible_response;          // response header with tagged fields
+  bool flexible;           // request header with tagged fields
+  bool flexible_response;  // response header with tagged fields
 };
 
 // Counts of one connection; never reset.
@@ -61,7 +61,8 @@ struct ConnectionCounts {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   // Connects and agrees on versions (ApiVersions v4, or v0 with older peers).
-  static io::Task<Result<std::shared_ptr<Connection>>> open(io::Shard& shard, io::Endpoint peer, ConnectionOptions options);
+  static io::Task<Result<std::shared_ptr<Connection>>> open(io::Shard& shard, io::Endpoint peer,
+                                                            ConnectionOptions options);
   // The same over a stream that is connected already.
   static io::Task<Result<std::shared_ptr<Connection>>> over(io::Shard& shard, std::unique_ptr<io::Stream> stream,
                                                             ConnectionOptions options);
@@ -111,7 +112,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Result<Slice> body = co_await exchange(form_of<Request>(version), wire::encode_pieces(request, version),
                                            timeout.value_or(options_.request_timeout));
     KLAMM_CO_TRY(body);
-    Result<typename Request::Response> response = wire::decode_message<typename Request::Response>(std::move(*body), version);
+    Result<typename Request::Response> response =
+        wire::decode_message<typename Request::Response>(std::move(*body), version);
     if (!response) close(Error(response.error()).in(endpoint_.text()));
     co_return response;
   }
@@ -178,9 +180,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   io::Endpoint endpoint_;
   ConnectionOptions options_;
   FrameReader frames_;
-  io::Pieces outgoing_;                 // queued, not yet given to the stream
-  std::uint64_t queued_bytes_ = 0;      // ever
-  std::uint64_t written_bytes_ = 0;     // ever
+  io::Pieces outgoing_;              // queued, not yet given to the stream
+  std::uint64_t queued_bytes_ = 0;   // ever
+  std::uint64_t written_bytes_ = 0;  // ever
   io::Signal outgoing_added_;
   io::Signal written_;
   io::Signal closed_signal_;

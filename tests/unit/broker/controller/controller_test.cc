@@ -265,6 +265,7 @@ TEST_CASE("DescribeQuorum shows the voter and the high watermark") {
   Node& node = simulation.add_node("n1");
   NodeStack stack(simulation, node, 1);
   stack.start();
+  stack.context.api_version = 2;
   protocol::DescribeQuorumRequest request;
   auto& topic = request.topics.emplace_back();
   topic.topic_name = "__cluster_metadata";

@@ -1,0 +1,180 @@
+// The part of ConsumerCore that finds positions and checks that logs were not cut off below them.
+#include <algorithm>
+
+#include "client/consume/consumer_core.h"
+#include "protocol/messages/list_offsets_request.h"
+#include "protocol/messages/list_offsets_response.h"
+#include "protocol/messages/offset_for_leader_epoch_request.h"
+#include "protocol/messages/offset_for_leader_epoch_response.h"
+
+namespace klamm::client {
+
+using protocol::ListOffsetsRequest;
+using protocol::ListOffsetsResponse;
+using protocol::OffsetForLeaderEpochRequest;
+using protocol::OffsetForLeaderEpochResponse;
+
+namespace {
+
+// A partition about which a broker was asked, and what it was asked for.
+struct Asked {
+  AssignedRef partition;
+  std::uint64_t generation;
+  bool current() const { return !partition->revoked && partition->generation == generation; }
+};
+using AskedMap = std::map<TopicPartition, Asked>;
+
+AskedMap remember(const std::vector<AssignedRef>& partitions) {
+  AskedMap asked;
+  for (const AssignedRef& partition : partitions) asked[partition->partition] = {partition, partition->generation};
+  return asked;
+}
+
+}  // namespace
+
+io::Task<void> ConsumerCore::look_up(BrokerNumber broker, std::vector<AssignedRef> partitions) {
+  const AskedMap asked = remember(partitions);
+  ListOffsetsRequest request;
+  request.replica_id = -1;
+  request.isolation_level = static_cast<std::int8_t>(settings_.isolation_level);
+  request.timeout_ms = settings_.common.request_timeout_ms;
+  for (const auto& [key, entry] : asked) {
+    entry.partition->lookup_running = true;
+    if (request.topics.empty() || request.topics.back().name != key.topic)
+      request.topics.emplace_back().name = key.topic;
+    auto& one = request.topics.back().partitions.emplace_back();
+    one.partition_index = key.partition;
+    one.current_leader_epoch = entry.partition->leader_epoch;
+    one.timestamp = entry.partition->lookup;
+  }
+  Result<ListOffsetsResponse> response = fail(Errc::unavailable);
+  Result<ConnectionRef> connection = co_await cluster_.connect(broker);
+  if (connection) {
+    response = co_await (*connection)->call(std::move(request));
+  } else {
+    response = fail(std::move(connection).error());
+  }
+  if (stopped_) co_return;
+  for (const auto& [key, entry] : asked) {
+    if (entry.current()) entry.partition->lookup_running = false;
+  }
+  if (!response) {
+    cluster_.request_update();
+    for (const auto& [key, entry] : asked) {
+      if (!entry.current()) continue;
+      if (response.error().retriable()) {
+        back_off(*entry.partition);
+      } else {
+        fail_partition(*entry.partition, response.error());
+      }
+    }
+    co_return;
+  }
+  for (const auto& topic : response->topics) {
+    for (const auto& one : topic.partitions) {
+      const auto entry = asked.find({topic.name, one.partition_index});
+      if (entry == asked.end() || !entry->second.current()) continue;
+      take_looked_up(*entry->second.partition, protocol::error_code_from(one.error_code),
+                     {one.offset, one.timestamp, one.leader_epoch});
+    }
+  }
+  wake();
+}
+
+void ConsumerCore::take_looked_up(Assigned& partition, ErrorCode code, const Found& found) {
+  if (code != ErrorCode::none) {
+    if (!protocol::retriable(code)) return fail_partition(partition, protocol::kafka_error(code, "offset lookup"));
+    cluster_.request_update();
+    return back_off(partition);
+  }
+  if (found.offset < 0) {  // no record is that young
+    if (partition.lookup >= 0) return partition.need_lookup(kLatest);
+    return back_off(partition);
+  }
+  log_.debug("{} begins at offset {}", partition.partition.text(), found.offset);
+  partition.set_position(found.offset, found.leader_epoch);
+  // The leader has just told us: nothing to check.
+  partition.validated_epoch = partition.leader_epoch;
+  positions_.notify_all();
+}
+
+io::Task<void> ConsumerCore::validate(BrokerNumber broker, std::vector<AssignedRef> partitions) {
+  const AskedMap asked = remember(partitions);
+  std::map<TopicPartition, std::int32_t> leader_epochs;
+  OffsetForLeaderEpochRequest request;
+  request.replica_id = -1;
+  for (const auto& [key, entry] : asked) {
+    entry.partition->validating = true;
+    leader_epochs[key] = entry.partition->leader_epoch;
+    if (request.topics.empty() || request.topics.back().topic != key.topic)
+      request.topics.emplace_back().topic = key.topic;
+    auto& one = request.topics.back().partitions.emplace_back();
+    one.partition = key.partition;
+    one.current_leader_epoch = entry.partition->leader_epoch;
+    one.leader_epoch = entry.partition->fetch_epoch;
+  }
+  Result<OffsetForLeaderEpochResponse> response = fail(Errc::unavailable);
+  Result<ConnectionRef> connection = co_await cluster_.connect(broker);
+  if (connection) {
+    response = co_await (*connection)->call(std::move(request));
+  } else {
+    response = fail(std::move(connection).error());
+  }
+  if (stopped_) co_return;
+  for (const auto& [key, entry] : asked) {
+    if (entry.current()) entry.partition->validating = false;
+  }
+  if (!response) {
+    // Brokers that do not serve it cannot tell: go on as if all was well.
+    const bool not_served = protocol::code_of(response.error()) == ErrorCode::unsupported_version;
+    if (!not_served) cluster_.request_update();
+    for (const auto& [key, entry] : asked) {
+      if (!entry.current()) continue;
+      if (not_served) {
+        entry.partition->validated_epoch = leader_epochs[key];
+      } else {
+        back_off(*entry.partition);
+      }
+    }
+    wake();
+    co_return;
+  }
+  for (const auto& topic : response->topics) {
+    for (const auto& one : topic.partitions) {
+      const auto entry = asked.find({topic.topic, one.partition});
+      if (entry == asked.end() || !entry->second.current()) continue;
+      Assigned& partition = *entry->second.partition;
+      const ErrorCode code = protocol::error_code_from(one.error_code);
+      if (code == ErrorCode::none) partition.validated_epoch = leader_epochs[entry->first];
+      take_validated(partition, code, one.leader_epoch, one.end_offset);
+    }
+  }
+  wake();
+}
+
+void ConsumerCore::take_validated(Assigned& partition, ErrorCode code, std::int32_t, std::int64_t end_offset) {
+  if (code != ErrorCode::none) {
+    if (!protocol::retriable(code)) return fail_partition(partition, protocol::kafka_error(code, "leader epoch check"));
+    cluster_.request_update();
+    return back_off(partition);
+  }
+  if (end_offset >= 0 && end_offset < partition.fetch_offset) truncated(partition, end_offset);
+}
+
+// The new leader's log ends below what was read: an unclean election lost records.
+void ConsumerCore::truncated(Assigned& partition, std::int64_t end_offset) {
+  const std::string what = "the log was cut off at offset " + std::to_string(end_offset) + ", before position " +
+                           std::to_string(partition.fetch_offset);
+  if (settings_.auto_offset_reset.kind == OffsetReset::Kind::none) {
+    return fail_partition(partition, Error(Errc::corrupt, what));
+  }
+  log_.warning("{}: {}: going on from there", partition.partition.text(), what);
+  buffered_bytes_ -= partition.buffered_bytes;
+  partition.buffered_bytes = 0;
+  partition.buffered.clear();
+  const std::int64_t resume = std::min(end_offset, partition.position.offset);
+  partition.set_position(resume, -1);
+  positions_.notify_all();
+}
+
+}  // namespace klamm::client

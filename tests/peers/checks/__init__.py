@@ -1,0 +1,1 @@
+"""The checks, one file a peer. Importing a file registers its checks."""
