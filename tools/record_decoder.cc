@@ -201,15 +201,13 @@ std::string plain_text(const record::NullableBytes& bytes, RecordDecoding decodi
   return std::string(bytes.text());
 }
 
-// The control message with its version as first member, as Kafka's converters write it.
+// The control message; its version is its own first field.
 template <typename M>
 std::string control_json(const record::RecordView& record) {
-  wire::Reader reader(Slice::borrow(record.value.bytes()));
-  const std::int16_t version = reader.read_int16();
-  Result<json> data = message_json<M>(reader.read_rest(), version);
-  if (!data) return data.error().message();
-  (*data)["version"] = version;
-  return dump(*data);
+  if (record.value.size() < sizeof(std::int16_t)) return "malformed";
+  const auto version = load_big_endian<std::int16_t>(record.value.data());
+  Result<json> data = message_json<M>(Slice::borrow(record.value.bytes()), version);
+  return data ? dump(*data) : data.error().message();
 }
 
 }  // namespace

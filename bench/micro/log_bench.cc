@@ -71,7 +71,8 @@ io::Task<int> append_many(Log* log, Slice batch, int count) {
 io::Task<std::int64_t> read_many(Log* log, std::int64_t max_bytes, std::int64_t step) {
   std::int64_t total = 0;
   for (std::int64_t offset = log->log_start_offset(); offset < log->log_end_offset(); offset += step) {
-    Result<FetchData> data = co_await log->read({.offset = offset, .max_bytes = max_bytes});
+    const ReadRequest request{.offset = offset, .max_bytes = max_bytes};
+    Result<FetchData> data = co_await log->read(request);
     KLAMM_CHECK(data.has_value());
     total += data->size_bytes;
   }

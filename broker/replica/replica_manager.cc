@@ -33,7 +33,8 @@ io::Task<void> ReplicaManager::apply(const metadata::Publication& publication) {
   const metadata::MetadataDelta& delta = *publication.delta;
   for (const auto& [id, topic] : delta.deleted_topics()) {
     for (std::int32_t index = 0; index < topic->partition_count(); ++index) {
-      if (mine(topic->name, index)) co_await drop({id, index}, topic->name);
+      const Key key(id, index);
+      if (mine(topic->name, index)) co_await drop(key, topic->name);
     }
   }
   for (const auto& [id, change] : delta.changed_topics()) {
@@ -84,7 +85,8 @@ io::Task<void> ReplicaManager::drop(Key key, const std::string& topic) {
   const std::unique_ptr<Partition> partition = std::move(known->second);
   partitions_.erase(known);
   co_await partition->retire();
-  Result<void> removed = co_await logs_.remove({topic, protocol::PartitionIndex(key.second)});
+  const protocol::TopicPartition name{topic, protocol::PartitionIndex(key.second)};
+  Result<void> removed = co_await logs_.remove(name);
   if (!removed) logger_.error("{}-{}: not deleted: {}", topic, key.second, removed.error().message());
 }
 

@@ -72,6 +72,7 @@ struct Partition {
   std::int64_t producer_id = record::kNoProducerId;
   std::int16_t producer_epoch = record::kNoProducerEpoch;
   std::int32_t next_sequence = 0;
+  bool established = false;  // the leader has taken a batch under this id and epoch
   bool needs_reset = false;   // sequences have a hole: a new epoch once nothing is in flight
   bool needs_new_id = false;  // and a new producer id
   std::vector<Batch*> sequenced;

@@ -80,7 +80,10 @@ Sender::Readiness Sender::readiness(const Partition& partition, Instant now) con
   if (front.has_sequence()) {
     return partition.sequenced.empty() || partition.sequenced.front() == &front ? Readiness::now : Readiness::never;
   }
-  return partition.sequenced.size() < options_.max_in_flight ? Readiness::now : Readiness::never;
+  // A leader that does not know the producer takes any first sequence: the first batch goes alone, lest a later one is
+  // taken in its place.
+  const std::size_t most = partition.established ? options_.max_in_flight : 1;
+  return partition.sequenced.size() < most ? Readiness::now : Readiness::never;
 }
 
 // Who this producer is for the partition's leader. False if the producer id must be asked for first.
@@ -112,6 +115,7 @@ bool Sender::mend_sequences(Partition& partition) {
     partition.producer_id = producer_id_;
     partition.producer_epoch = producer_epoch_;
     partition.next_sequence = next;
+    partition.established = false;
   } else if (partition.producer_id < 0) {
     partition.producer_id = producer_id_;
     partition.producer_epoch = producer_epoch_;
@@ -403,6 +407,7 @@ void Sender::forget_sequence(Batch& batch) {
 
 void Sender::succeed(std::unique_ptr<Batch> batch, std::int64_t base_offset, TimestampMs log_append_time) {
   Partition& partition = *batch->partition;
+  partition.established = true;
   forget_sequence(*batch);
   if (!batch->ended) {
     report(*batch, base_offset, log_append_time, std::nullopt);

@@ -29,7 +29,8 @@ Task<Result<std::string>> echo_once(Shard& server, Shard& client, std::size_t by
     REQUIRE(stream);
     Buffer::Ref buffer = Buffer::allocate(1 << 16);
     for (;;) {
-      Result<std::size_t> got = co_await read_some(**stream, {buffer->data(), buffer->capacity()});
+      const MutableBytes room(buffer->data(), buffer->capacity());
+      Result<std::size_t> got = co_await read_some(**stream, room);
       if (!got) break;
       Pieces pieces{Slice::copy(Bytes(buffer->data(), *got))};
       Result<void> put = co_await write_all(**stream, std::move(pieces));
