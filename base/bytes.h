@@ -19,9 +19,7 @@ using Bytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;
 
 inline Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
-inline std::string_view as_text(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+inline std::string_view as_text(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 // A block of memory with an owner count. Counts are atomic: slices cross shards. The content may be written only by
 // the one that made the buffer, before it is shared (or in a part that nobody else looks at).
@@ -72,7 +70,8 @@ class Buffer {
 class Slice {
  public:
   Slice() = default;
-  Slice(Buffer::Ref buffer, const std::byte* data, std::size_t size) : buffer_(std::move(buffer)), data_(data), size_(size) {}
+  Slice(Buffer::Ref buffer, const std::byte* data, std::size_t size)
+      : buffer_(std::move(buffer)), data_(data), size_(size) {}
   // The first `size` bytes of the buffer.
   Slice(Buffer::Ref buffer, std::size_t size) : data_(buffer ? buffer->data() : nullptr), size_(size) {
     KLAMM_CHECK(size == 0 || (buffer && size <= buffer->capacity()));

@@ -10,8 +10,8 @@ namespace klamm {
 
 }  // namespace klamm
 
-#define KLAMM_CHECK(condition, ...)                                                   \
-  do {                                                                                \
-    if (!(condition)) [[unlikely]]                                                    \
+#define KLAMM_CHECK(condition, ...)                                                     \
+  do {                                                                                  \
+    if (!(condition)) [[unlikely]]                                                      \
       ::klamm::check_failed(__FILE__, __LINE__, #condition __VA_OPT__(, ) __VA_ARGS__); \
   } while (false)

@@ -19,11 +19,11 @@ inline tl::unexpected<Error> fail(Errc errc, std::string context = {}) {
 }  // namespace klamm
 
 // Leaves the enclosing function (or coroutine, with KLAMM_CO_TRY) with the error of `result`, an lvalue.
-#define KLAMM_TRY(result) \
-  do {                    \
+#define KLAMM_TRY(result)                                           \
+  do {                                                              \
     if (!(result)) return ::klamm::fail(std::move(result).error()); \
   } while (false)
-#define KLAMM_CO_TRY(result) \
-  do {                       \
+#define KLAMM_CO_TRY(result)                                           \
+  do {                                                                 \
     if (!(result)) co_return ::klamm::fail(std::move(result).error()); \
   } while (false)

@@ -27,8 +27,8 @@ Uuid Uuid::random(Random& random) {
   constexpr std::uint64_t kReservedBelow = 100;
   for (;;) {
     Uuid uuid{random.next(), random.next()};
-    uuid.high = (uuid.high & ~0xF000ULL) | 0x4000ULL;                            // version 4
-    uuid.low = (uuid.low & ~(0xC000ULL << 48)) | (0x8000ULL << 48);              // IETF variant
+    uuid.high = (uuid.high & ~0xF000ULL) | 0x4000ULL;                // version 4
+    uuid.low = (uuid.low & ~(0xC000ULL << 48)) | (0x8000ULL << 48);  // IETF variant
     if (uuid.high == 0 && uuid.low < kReservedBelow) continue;
     if (uuid.text().front() != '-') return uuid;
   }

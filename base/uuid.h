@@ -28,5 +28,7 @@ struct Uuid {
 
 template <>
 struct std::hash<klamm::Uuid> {
-  std::size_t operator()(const klamm::Uuid& uuid) const noexcept { return uuid.high * 0x9E3779B97F4A7C15ULL ^ uuid.low; }
+  std::size_t operator()(const klamm::Uuid& uuid) const noexcept {
+    return uuid.high * 0x9E3779B97F4A7C15ULL ^ uuid.low;
+  }
 };

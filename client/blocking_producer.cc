@@ -67,7 +67,11 @@ class Producer::Impl {
         handoff_(shard_, std::min<std::size_t>(kHandoffBytes, static_cast<std::size_t>(settings.buffer_memory))) {
     hooks.on_batch = [this, users = std::move(hooks.on_batch)](const BatchReport& report) {
       if (report.error != nullptr) {
-        if (failed_++ == 0) first_error_ = *report.error;
+        if (forgiven_ > 0) {
+          --forgiven_;
+        } else if (failed_++ == 0) {
+          first_error_ = *report.error;
+        }
       }
       if (users) users(report);
     };
@@ -117,6 +121,7 @@ class Producer::Impl {
     Result<void> fed = co_await wait_fed(Instant::never());
     KLAMM_CO_TRY(fed);
     Result<RecordMetadata> metadata = co_await core_->send_and_wait(record);
+    if (!metadata) forgive();  // told here, not again by flush()
     co_return metadata;
   }
 
@@ -144,6 +149,15 @@ class Producer::Impl {
   bool set_closed() noexcept { return std::exchange(closed_, true); }
 
  private:
+  // One failed batch was told to a waiter; its report may have come or is still to come.
+  void forgive() {
+    if (failed_ == 0) {
+      ++forgiven_;
+    } else if (--failed_ == 0) {
+      first_error_.reset();
+    }
+  }
+
   Result<void> check_size(const Record& record) const {
     const client::RecordHeaders headers(record.headers);
     const std::size_t bound =
@@ -279,6 +293,7 @@ class Producer::Impl {
   std::string fed_topic_;
   std::vector<Header> headers_;
   std::uint64_t failed_ = 0;
+  std::uint64_t forgiven_ = 0;
   std::optional<Error> first_error_;
   bool feeding_ = true;
   io::Signal fed_{shard_};

@@ -82,8 +82,8 @@ Producer::~Producer() {
 }
 
 Delivery Producer::send(const Record& record) {
-  client::ProducerCore::Accepted accepted = impl_->core->send(record);
-  return Delivery(std::move(accepted.batch), accepted.index);
+  const client::ProducerCore::Placed placed = impl_->core->place(record);
+  return Delivery(detail::DeliveryRef(placed.batch), placed.index);
 }
 
 void Producer::start_ready(const ImplRef& impl, detail::Completion<void> done) {

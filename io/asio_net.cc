@@ -28,7 +28,8 @@ Endpoint to_endpoint(const tcp::endpoint& endpoint) {
 
 Error from_asio(const std::error_code& code, std::string context) {
   if (code == asio::error::operation_aborted) return {Errc::cancelled, std::move(context)};
-  return {std::error_code(code.value(), code.category() == asio::error::get_system_category() ? std::system_category() : code.category()),
+  return {std::error_code(code.value(), code.category() == asio::error::get_system_category() ? std::system_category()
+                                                                                              : code.category()),
           std::move(context), true};
 }
 
@@ -111,7 +112,8 @@ class TcpStream final : public Stream {
       std::array<std::byte, 64 << 10> sink;
       for (std::uint64_t done = 0; done < read->region.size;) {
         const std::size_t size = std::min<std::uint64_t>(sink.size(), read->region.size - done);
-        const ssize_t got = ::pread(read->region.file->descriptor(), sink.data(), size, static_cast<off_t>(read->region.offset + done));
+        const ssize_t got =
+            ::pread(read->region.file->descriptor(), sink.data(), size, static_cast<off_t>(read->region.offset + done));
         if (got <= 0) break;
         done += static_cast<std::uint64_t>(got);
       }
@@ -180,7 +182,8 @@ class TcpStream final : public Stream {
     for (;;) {
       const ssize_t put = ::sendfile(socket_.native_handle(), region.file->descriptor(), &offset, wanted);
       if (put > 0) {
-        if (used == 0) wanted = static_cast<std::uint64_t>(put) + 1;  // the caller comes back with the rest of the region
+        if (used == 0)
+          wanted = static_cast<std::uint64_t>(put) + 1;  // the caller comes back with the rest of the region
         return static_cast<std::size_t>(put);
       }
       if (put == 0) return fail(Error(Errc::corrupt, region.file->path() + " is shorter than the region to send"));
@@ -272,10 +275,12 @@ Task<Result<std::unique_ptr<Stream>>> AsioShard::connect(Endpoint to, Duration t
   } else {
     tcp::resolver::results_type results;
     AsioWait resolved{[&](auto handler) {
-      resolver.async_resolve(to.host, std::to_string(to.port), [handler, &results](const std::error_code& result, tcp::resolver::results_type found) mutable {
-        results = std::move(found);
-        handler(result);
-      });
+      resolver.async_resolve(
+          to.host, std::to_string(to.port),
+          [handler, &results](const std::error_code& result, tcp::resolver::results_type found) mutable {
+            results = std::move(found);
+            handler(result);
+          });
     }};
     co_await resolved;
     if (resolved.code && !expired) co_return fail(from_asio(resolved.code, context));

@@ -6,20 +6,22 @@
 
 namespace klamm::io {
 
-AsioShard::AsioShard(asio::any_io_executor executor, unsigned index, std::uint64_t seed, std::shared_ptr<DiskThreads> threads,
-                     std::shared_ptr<MemoryTree> memory)
+AsioShard::AsioShard(asio::any_io_executor executor, unsigned index, std::uint64_t seed,
+                     std::shared_ptr<DiskThreads> threads, std::shared_ptr<MemoryTree> memory)
     : Shard(index, seed),
       executor_(std::move(executor)),
       timer_(executor_),
       threads_(std::move(threads)),
-      files_(memory ? make_memory_file_system(*this, threads_, std::move(memory)) : make_file_system(*this, threads_)) {}
+      files_(memory ? make_memory_file_system(*this, threads_, std::move(memory)) : make_file_system(*this, threads_)) {
+}
 
 AsioShard::~AsioShard() = default;
 
 Instant AsioShard::now() const { return {std::chrono::steady_clock::now().time_since_epoch()}; }
 
 TimestampMs AsioShard::wall_ms() const {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 void AsioShard::post(void (*run)(void*), void* argument) {
@@ -46,7 +48,8 @@ void AsioShard::wait_for_timer() {
   const Instant earliest = timers().earliest();
   timer_waiting_ = earliest != Instant::never();
   if (!timer_waiting_) return;
-  timer_.expires_at(asio::steady_timer::time_point(std::chrono::duration_cast<asio::steady_timer::duration>(earliest.since_start)));
+  timer_.expires_at(
+      asio::steady_timer::time_point(std::chrono::duration_cast<asio::steady_timer::duration>(earliest.since_start)));
   timer_.async_wait([this](const std::error_code&) {
     timers().run_due(now());
     wait_for_timer();

@@ -1,10 +1,10 @@
 // Threads for file calls that may block, and the real FileSystem on them.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <coroutine>
 #include <cstdint>
-#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -75,10 +75,11 @@ std::unique_ptr<FileSystem> make_file_system(Shard& home, std::shared_ptr<DiskTh
 // A File on a descriptor, which it takes over.
 std::shared_ptr<File> make_file(Shard& home, std::shared_ptr<DiskThreads> threads, std::string path, int descriptor);
 
-// Files that live in memory and end with the last holder of the tree: for brokers inside of tests. Shared by the shards of
-// a machine.
+// Files that live in memory and end with the last holder of the tree: for brokers inside of tests. Shared by the shards
+// of a machine.
 class MemoryTree;
 std::shared_ptr<MemoryTree> make_memory_tree();
-std::unique_ptr<FileSystem> make_memory_file_system(Shard& home, std::shared_ptr<DiskThreads> threads, std::shared_ptr<MemoryTree> tree);
+std::unique_ptr<FileSystem> make_memory_file_system(Shard& home, std::shared_ptr<DiskThreads> threads,
+                                                    std::shared_ptr<MemoryTree> tree);
 
 }  // namespace klamm::io

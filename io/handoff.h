@@ -105,7 +105,6 @@ class Handoff {
   std::uint64_t read_ = 0;
   Signal arrived_;
   Signal emptied_;
-  bool reader_waits_ = false;
   // Both.
   std::atomic<bool> asleep_{false};
   std::atomic<bool> closed_{false};

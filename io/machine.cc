@@ -3,8 +3,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <asio/io_context.hpp>
 #include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
 #include <asio/signal_set.hpp>
 
 #include <future>
@@ -25,7 +25,8 @@ class Machine::Impl {
       seed = (std::uint64_t{system()} << 32) | system();
     }
     const std::shared_ptr<MemoryTree> memory = options.memory_files ? make_memory_tree() : nullptr;
-    for (unsigned index = 0; index < count; ++index) loops_.push_back(std::make_unique<Loop>(index, seed + index, disk_, memory));
+    for (unsigned index = 0; index < count; ++index)
+      loops_.push_back(std::make_unique<Loop>(index, seed + index, disk_, memory));
     for (auto& loop : loops_) {
       loop->thread = std::thread([context = &loop->context] { context->run(); });
     }
@@ -42,7 +43,9 @@ class Machine::Impl {
 
   struct Loop {
     Loop(unsigned index, std::uint64_t seed, std::shared_ptr<DiskThreads> disk, std::shared_ptr<MemoryTree> memory)
-        : context(1), work(context.get_executor()), shard(context.get_executor(), index, seed, std::move(disk), std::move(memory)) {}
+        : context(1),
+          work(context.get_executor()),
+          shard(context.get_executor(), index, seed, std::move(disk), std::move(memory)) {}
     asio::io_context context;
     asio::executor_work_guard<asio::io_context::executor_type> work;
     AsioShard shard;
@@ -97,7 +100,8 @@ class SignalWatch::Impl {
   std::function<void(int)> action_;
 };
 
-SignalWatch::SignalWatch(Machine& machine, std::size_t shard, std::initializer_list<int> signals, std::function<void(int)> action)
+SignalWatch::SignalWatch(Machine& machine, std::size_t shard, std::initializer_list<int> signals,
+                         std::function<void(int)> action)
     : impl_(std::make_unique<Impl>(static_cast<AsioShard&>(machine.at(shard)), signals, std::move(action))) {}
 SignalWatch::~SignalWatch() = default;
 

@@ -11,8 +11,8 @@
 namespace klamm::io {
 
 struct MachineOptions {
-  unsigned shards = 0;  // 0: one a core (num.shards)
-  std::uint64_t seed = 0;  // 0: drawn from the system
+  unsigned shards = 0;        // 0: one a core (num.shards)
+  std::uint64_t seed = 0;     // 0: drawn from the system
   unsigned disk_threads = 4;  // threads for file calls that may block
   bool memory_files = false;  // files live in memory and end with the machine
 };

@@ -160,7 +160,8 @@ class MemoryFileSystem final : public FileSystem {
 
 }  // namespace
 
-std::unique_ptr<FileSystem> make_memory_file_system(Shard& home, std::shared_ptr<DiskThreads> threads, std::shared_ptr<MemoryTree> tree) {
+std::unique_ptr<FileSystem> make_memory_file_system(Shard& home, std::shared_ptr<DiskThreads> threads,
+                                                    std::shared_ptr<MemoryTree> tree) {
   return std::make_unique<MemoryFileSystem>(home, std::move(threads), std::move(tree));
 }
 

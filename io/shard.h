@@ -106,7 +106,8 @@ namespace detail {
 template <typename Function, typename T>
 class RemoteCall {
  public:
-  RemoteCall(Shard& here, Shard& there, Function function) : here_(here), there_(there), function_(std::move(function)) {}
+  RemoteCall(Shard& here, Shard& there, Function function)
+      : here_(here), there_(there), function_(std::move(function)) {}
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     handle_ = handle;

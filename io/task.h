@@ -31,7 +31,8 @@ struct TaskPromiseBase {
     void await_suspend(std::coroutine_handle<Promise> self) const noexcept {
       TaskPromiseBase& promise = self.promise();
       promise.finished = true;
-      // While await_suspend() of the awaiter is still on the stack it continues by itself; this frame may be gone after resume.
+      // While await_suspend() of the awaiter is still on the stack it continues by itself; this frame may be gone after
+      // resume.
       if (promise.awaiter_suspended) promise.awaiter.resume();
     }
     void await_resume() const noexcept {}
@@ -39,7 +40,9 @@ struct TaskPromiseBase {
 
   std::suspend_always initial_suspend() const noexcept { return {}; }
   FinalAwaiter final_suspend() const noexcept { return {}; }
-  void unhandled_exception() const noexcept { check_failed(__FILE__, __LINE__, "exception in a Task", current_exception_text()); }
+  void unhandled_exception() const noexcept {
+    check_failed(__FILE__, __LINE__, "exception in a Task", current_exception_text());
+  }
   static const char* current_exception_text() noexcept {
     try {
       throw;
@@ -134,7 +137,9 @@ struct Detached {
     std::suspend_never initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { check_failed(__FILE__, __LINE__, "exception in a detached task", TaskPromiseBase::current_exception_text()); }
+    void unhandled_exception() const noexcept {
+      check_failed(__FILE__, __LINE__, "exception in a detached task", TaskPromiseBase::current_exception_text());
+    }
   };
 };
 }  // namespace detail

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <limits>
@@ -17,7 +18,8 @@ constexpr std::string_view kDefaultFormatter = "org.apache.kafka.tools.consumer.
 // Partitions that are added while the tool reads are looked for when nothing came for so long.
 constexpr Duration kLookAgain = 30s;
 // How long one look-up of the topic may take before Ctrl-C is looked at, and the pause before the next.
-constexpr std::string_view kLookupMs = "5000";
+constexpr std::int64_t kLeastLookupMs = 1000;
+constexpr std::int64_t kMostLookupMs = 5000;
 constexpr Duration kLookupPause = 200ms;
 constexpr std::size_t kWriteBytes = 64 << 10;
 
@@ -151,7 +153,9 @@ Result<Config> consumer_config(const Options& options) {
   config.set("isolation.level",
              options.text_or("isolation-level", config.get("isolation.level").value_or("read_uncommitted")));
   if (!config.contains("client.id")) config.set("client.id", "console-consumer");
-  if (!config.contains("default.api.timeout.ms")) config.set("default.api.timeout.ms", kLookupMs);
+  const std::int64_t lookup_ms =
+      std::clamp(options.number_or("timeout-ms", kMostLookupMs), kLeastLookupMs, kMostLookupMs);
+  if (!config.contains("default.api.timeout.ms")) config.set("default.api.timeout.ms", std::to_string(lookup_ms));
   if (!config.contains("enable.auto.commit")) config.set("enable.auto.commit", "false");
   config.erase("group.id");
   return config;
@@ -172,9 +176,11 @@ Result<RecordFormatter> make_formatter(const Options& options) {
 
 class ConsoleConsumer {
  public:
-  ConsoleConsumer(const Options& options, blocking::Consumer& consumer, RecordFormatter formatter, Interrupt& interrupt)
+  ConsoleConsumer(const Options& options, blocking::Consumer& consumer, RecordFormatter formatter, Session& session,
+                  Interrupt& interrupt)
       : consumer_(consumer),
         formatter_(std::move(formatter)),
+        session_(session),
         interrupt_(interrupt),
         topic_(*options.text_of("topic")),
         partition_(options.number_of("partition")),
@@ -200,6 +206,11 @@ class ConsoleConsumer {
     fmt::print(stderr, "Error processing message, terminating consumer process: {}\n", why);
     return 0;
   }
+  static int unwritable() {
+    forgive_output();
+    fmt::print(stderr, "Unable to write to standard out, closing consumer.\n");
+    return 0;
+  }
   int out_of_time() const {
     return terminate(fmt::format("no record came within {} ms",
                                  std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()));
@@ -208,6 +219,7 @@ class ConsoleConsumer {
 
   blocking::Consumer& consumer_;
   RecordFormatter formatter_;
+  Session& session_;
   Interrupt& interrupt_;
   std::string topic_;
   std::optional<std::int64_t> partition_;
@@ -218,7 +230,7 @@ class ConsoleConsumer {
 };
 
 bool ConsoleConsumer::find_partitions() {
-  Duration waited{0};
+  const Instant start = session_.now();
   bool told = false;
   for (;;) {
     Result<std::vector<PartitionInfo>> found = consumer_.partitions_for(topic_);
@@ -238,8 +250,7 @@ bool ConsoleConsumer::find_partitions() {
       fmt::print(stderr, "Topic {} cannot be read yet, trying again: {}\n", topic_,
                  found ? "it has no partitions" : found.error().message());
     told = true;
-    waited += kLookupPause;
-    if (waited > timeout_) {
+    if (session_.now() - start >= timeout_) {
       out_of_time();
       return false;
     }
@@ -272,8 +283,7 @@ std::optional<int> ConsoleConsumer::print_records(const Records& records) {
                  formatted.error().context());
     }
     if (out.size() >= kWriteBytes && !flush_output()) {
-      fmt::print(stderr, "Unable to write to standard out, closing consumer.\n");
-      return 0;
+      return unwritable();
     }
   }
   return std::nullopt;
@@ -305,8 +315,7 @@ int ConsoleConsumer::run(std::optional<std::int64_t> offset) {
     }
     if (unwritten) {
       if (!flush_output()) {
-        fmt::print(stderr, "Unable to write to standard out, closing consumer.\n");
-        return 0;
+        return unwritable();
       }
       continue;
     }
@@ -335,7 +344,7 @@ int run_console_consumer(const Arguments& arguments) {
   Result<blocking::Consumer> consumer = blocking::Consumer::create(*config, std::move(hooks), session.runtime());
   if (!consumer) return fail_text(reason_of(consumer.error()));
   Interrupt interrupt(session.machine(), kInterrupted, [&consumer] { consumer->wake_up(); });
-  ConsoleConsumer console(options, *consumer, std::move(*formatter), interrupt);
+  ConsoleConsumer console(options, *consumer, std::move(*formatter), session, interrupt);
   const int status = console.run(*start_offset(options));
   flush_output();
   (void)consumer->close();

@@ -124,10 +124,10 @@ struct Outcome {
   std::uint64_t failed_records = 0;
   std::uint64_t failed_batches = 0;
 
-  void add(const BatchReport& report) {
+  void add(const BatchReport& report, bool tell) {
     if (report.error == nullptr) return;
     failed_records += report.record_count;
-    if (++failed_batches > kTold) return;
+    if (++failed_batches > kTold || !tell) return;
     fmt::print(stderr, "{} record(s) for {}-{} not delivered: {}\n", report.record_count, report.topic,
                report.partition, report.error->message());
   }
@@ -145,7 +145,9 @@ class ConsoleProducer {
   // Sends standard input to its end, or until a signal. False after an error that was printed.
   bool run();
   blocking::Producer& producer() noexcept { return producer_; }
+  // Records that were read, and those of them that the producer did not take or that failed while they were waited for.
   std::uint64_t sent() const noexcept { return sent_; }
+  std::uint64_t refused() const noexcept { return refused_; }
 
  private:
   // Bytes read: 0 at the end, or on a signal.
@@ -158,6 +160,7 @@ class ConsoleProducer {
   bool sync_;
   Interrupt& interrupt_;
   std::uint64_t sent_ = 0;
+  std::uint64_t refused_ = 0;
 };
 
 std::size_t ConsoleProducer::read(std::string& chunk) {
@@ -186,14 +189,18 @@ bool ConsoleProducer::send(std::string_view line) {
   record.headers = parsed->headers;
   if (sync_) {
     Result<RecordMetadata> done = producer_.send_and_wait(record);
-    if (done) ++sent_;
-    if (!done) fail_error(done.error());
-    return done.has_value();
+    ++sent_;
+    if (done) return true;
+    ++refused_;
+    fail_error(done.error());
+    return false;
   }
   Result<void> taken = producer_.send(record);
-  if (taken) ++sent_;
-  if (!taken) fail_error(taken.error());
-  return taken.has_value();
+  ++sent_;
+  if (taken) return true;
+  ++refused_;
+  fail_error(taken.error());
+  return taken.error() == make_error_code(ErrorCode::message_too_large);  // the next one may fit
 }
 
 bool ConsoleProducer::run() {
@@ -253,22 +260,21 @@ int run_console_producer(const Arguments& arguments) {
   ProducerHooks hooks;
   hooks.log_sink = client_log();
   hooks.log_level = LogLevel::warning;
-  hooks.on_batch = [&outcome](const BatchReport& report) { outcome.add(report); };
+  hooks.on_batch = [&outcome, tell = !options.has("sync")](const BatchReport& report) { outcome.add(report, tell); };
   Result<blocking::Producer> producer = blocking::Producer::create(*config, std::move(hooks), session.runtime());
   if (!producer) return fail_text(reason_of(producer.error()));
-  ConsoleProducer console(std::move(*producer), std::move(*parser), *options.text_of("topic"), options.has("sync"),
-                          interrupt);
+  const bool sync = options.has("sync");
+  ConsoleProducer console(std::move(*producer), std::move(*parser), *options.text_of("topic"), sync, interrupt);
   const bool good = console.run();
   Result<void> closed = console.producer().close(std::chrono::seconds(std::numeric_limits<std::int32_t>::max()));
-  if (!closed && outcome.failed_records == 0) fail_error(closed.error());
+  const std::uint64_t failed = console.refused() + (sync ? 0 : outcome.failed_records);
+  if (!closed && failed == 0) fail_error(closed.error());
   if (interrupt.raised()) {
     fmt::print(stderr, "Interrupted: {} record(s) were read from standard input, {} of them not delivered.\n",
-               console.sent(), outcome.failed_records);
+               console.sent(), failed);
     return kInterrupted;
   }
-  if (outcome.failed_records > 0) {
-    return fail_with("{} of {} record(s) were not delivered", outcome.failed_records, console.sent());
-  }
+  if (failed > 0) return fail_with("{} of {} record(s) were not delivered", failed, console.sent());
   return good && closed ? 0 : 1;
 }
 

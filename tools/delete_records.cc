@@ -4,7 +4,6 @@
 
 #include "klamm/blocking.h"
 #include "tools/client.h"
-#include "tools/java_order.h"
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/tool.h"
@@ -72,7 +71,7 @@ int run_delete_records(const Arguments& arguments) {
   Result<DeleteRecords::Outcome> done = admin->delete_records(std::move(request));
   if (!done) return fail_text(reason_of(done.error()));
   print("Records delete operation completed:\n");
-  for (const TopicPartition& partition : java_map_order(asked)) {
+  for (const TopicPartition& partition : asked) {
     const auto found = done->find(partition);
     if (found == done->end()) continue;
     const Result<std::int64_t>& low_watermark = found->second;

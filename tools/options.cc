@@ -181,7 +181,7 @@ std::optional<int> Options::parse(const Arguments& given) {
     CLI::Option* one = app.add_option(option.names);
     one->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     if (option.kind == Kind::greedy) {
-      one->expected(1, CLI::detail::expected_max_vector_size);
+      one->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args();
     } else if (option.kind == Kind::maybe) {
       one->expected(0, 1)->default_str(std::string(kNoValue));
     } else {

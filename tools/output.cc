@@ -106,6 +106,11 @@ bool flush_output() {
   return !out.broken;
 }
 
+void forgive_output() {
+  output().broken = false;
+  output().buffer.clear();
+}
+
 int finish_output(int status) {
   if (flush_output() || status != 0) return status;
   return fail_text("standard output could not be written");

@@ -42,6 +42,8 @@ bool print(fmt::format_string<Args...> format, Args&&... args) {
 std::string& output_buffer();
 // Writes out what is buffered. False if it could not be written.
 bool flush_output();
+// Forgets that standard output could not be written: the tool has told it.
+void forgive_output();
 // At the end of a tool: flushes, and turns success into failure if that did not work.
 int finish_output(int status);
 

@@ -86,6 +86,11 @@ Result<config::BrokerConfig> read_config(const Options& options) {
   return config::BrokerConfig::parse(std::move(settings));
 }
 
+// Klamm's own errors say in their context what is wrong and what to do; the system's name only what was tried.
+std::string sentence_of(const Error& error) {
+  return error.code().category() == klamm_category() && !error.context().empty() ? error.context() : error.message();
+}
+
 // Formats the development broker's directories if none of them is; says so.
 io::Task<Result<void>> format_if_new(io::Shard& shard, const config::BrokerConfig& config) {
   std::vector<std::string> directories = config.log_dirs();
@@ -178,7 +183,7 @@ std::string Server::ready_line() const {
 int Server::run() {
   Result<void> started = machine_.run(0, start());
   if (!started) {
-    fail_with("klamm server: {}", reason_of(started.error()));
+    fail_with("klamm server: {}", sentence_of(started.error()));
     machine_.run(0, drop());
     return 1;
   }
@@ -186,7 +191,7 @@ int Server::run() {
   interrupt_.wait();
   machine_.run(0, stop());
   if (!fatal_) return 0;
-  return fail_with("klamm server: {}", reason_of(*fatal_));
+  return fail_with("klamm server: {}", sentence_of(*fatal_));
 }
 
 }  // namespace
@@ -195,7 +200,7 @@ int run_server(const Arguments& arguments) {
   Options options = declare();
   if (const auto status = options.parse(arguments)) return *status;
   Result<config::BrokerConfig> config = read_config(options);
-  if (!config) return fail_with("klamm server: {}", reason_of(config.error()));
+  if (!config) return fail_with("klamm server: {}", sentence_of(config.error()));
   io::raise_descriptor_limit();
   io::MachineOptions machine_options;
   machine_options.shards = static_cast<unsigned>(std::max(0, config->num_shards()));

@@ -55,7 +55,9 @@ int failed(std::string_view sentence, std::string_view code = {}) {
 }
 
 int failed(const Error& error, std::string_view topic = {}) {
-  return failed(reason_of(error, fmt::format("topic {}", topic)), protocol::name(protocol::code_of(error)));
+  const bool from_broker = error.code().category() == protocol::kafka_category();
+  return failed(reason_of(error, fmt::format("topic {}", topic)),
+                from_broker ? protocol::name(protocol::code_of(error)) : std::string_view());
 }
 
 std::optional<int> check(const Options& options, bool no_arguments) {

@@ -84,7 +84,8 @@ void append(benchmark::State& state) {
   const Slice batch = batch_of(64 << 10, static_cast<std::size_t>(state.range(0)));
   constexpr int kRound = 256;
   for (auto _ : state) bench.machine.run(0, append_many(bench.log.get(), batch, kRound));
-  state.SetBytesProcessed(static_cast<std::int64_t>(batch.size()) * kRound * static_cast<std::int64_t>(state.iterations()));
+  state.SetBytesProcessed(static_cast<std::int64_t>(batch.size()) * kRound *
+                          static_cast<std::int64_t>(state.iterations()));
   state.SetItemsProcessed(kRound * static_cast<std::int64_t>(state.iterations()));
 }
 

@@ -129,10 +129,17 @@ void PartitionChangeBuilder::apply_election(messages::PartitionChangeRecord& rec
   }
 }
 
-// Remembers who led when ISR and ELR ran empty.
+// Remembers who led when the ISR ran empty, also while the ELR still has somebody: it may lose him without a leader in
+// between (an unclean stop that is told after the session ran out). Forgotten when there is a leader again.
 void PartitionChangeBuilder::settle_last_known_leader(messages::PartitionChangeRecord& record) const {
   std::vector<std::int32_t> last_known = last_known_elr_;
-  if (elr_enabled_ && isr_.empty() && elr_.empty() && partition_.has_leader()) last_known = {partition_.leader};
+  const bool isr_ran_empty = elr_enabled_ && record.isr && record.isr->empty();
+  const std::int32_t leader = record.leader == kNoLeaderChange ? partition_.leader : record.leader;
+  if (isr_ran_empty && partition_.has_leader()) {
+    last_known = {partition_.leader};
+  } else if (leader != metadata::kNoLeader) {
+    last_known.clear();
+  }
   if (last_known != partition_.last_known_elr) record.last_known_elr = last_known;
 }
 

@@ -20,7 +20,8 @@ void add_apis(ApiVersionsResponse& response) {
     const protocol::ApiInfo& api = protocol::api_info(served.key);
     auto& range = response.api_keys.emplace_back();
     range.api_key = static_cast<std::int16_t>(served.key);
-    range.min_version = served.key == protocol::ApiKey::produce ? protocol::kAdvertisedProduceMinVersion : api.min_version;
+    range.min_version =
+        served.key == protocol::ApiKey::produce ? protocol::kAdvertisedProduceMinVersion : api.min_version;
     range.max_version = api.max_stable_version;
   }
 }
@@ -34,7 +35,8 @@ bool valid_software_name(std::string_view name) {
 
 io::Task<ApiVersionsResponse> describe(Call& call, ApiVersionsRequest request) {
   ApiVersionsResponse response;
-  if (call.version >= 3 && (!valid_software_name(request.client_software_name) || !valid_software_name(request.client_software_version))) {
+  if (call.version >= 3 &&
+      (!valid_software_name(request.client_software_name) || !valid_software_name(request.client_software_version))) {
     response.error_code = code(protocol::ErrorCode::invalid_request);
     co_return response;
   }

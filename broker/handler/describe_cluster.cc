@@ -1,4 +1,5 @@
-// DescribeCluster, and the other questions that the image alone answers: topic partitions page by page, config resources.
+// DescribeCluster, and the other questions that the image alone answers: topic partitions page by page, config
+// resources.
 #include <algorithm>
 #include <limits>
 
@@ -39,7 +40,8 @@ class TopicPages {
     if (topic == nullptr) {
       auto& answer = response.topics.emplace_back();
       answer.name = name;
-      answer.error_code = code(storage::check_topic_name(name) ? ErrorCode::unknown_topic_or_partition : ErrorCode::invalid_topic_exception);
+      answer.error_code = code(storage::check_topic_name(name) ? ErrorCode::unknown_topic_or_partition
+                                                               : ErrorCode::invalid_topic_exception);
       return true;
     }
     if (left_ <= 0) return stop_at(name, first_partition, response);
@@ -51,13 +53,15 @@ class TopicPages {
       const metadata::PartitionRegistration* partition = topic->partition(index);
       if (partition == nullptr) continue;
       if (left_-- <= 0) return stop_at(name, index, response);
-      add_partition(answer.partitions.emplace_back(), view_partition(image_, *partition, index, call_.context.listener));
+      add_partition(answer.partitions.emplace_back(),
+                    view_partition(image_, *partition, index, call_.context.listener));
     }
     return true;
   }
 
  private:
-  static bool stop_at(const std::string& name, std::int32_t partition, protocol::DescribeTopicPartitionsResponse& response) {
+  static bool stop_at(const std::string& name, std::int32_t partition,
+                      protocol::DescribeTopicPartitionsResponse& response) {
     auto& cursor = response.next_cursor.emplace();
     cursor.topic_name = name;
     cursor.partition_index = partition;
@@ -80,7 +84,8 @@ class TopicPages {
   std::int32_t left_;
 };
 
-io::Task<protocol::DescribeTopicPartitionsResponse> describe_partitions(Call& call, protocol::DescribeTopicPartitionsRequest request) {
+io::Task<protocol::DescribeTopicPartitionsResponse> describe_partitions(
+    Call& call, protocol::DescribeTopicPartitionsRequest request) {
   const metadata::ImageRef image = call.services.image();
   protocol::DescribeTopicPartitionsResponse response;
   std::vector<std::string> names;
@@ -103,7 +108,8 @@ io::Task<protocol::DescribeTopicPartitionsResponse> describe_partitions(Call& ca
   co_return response;
 }
 
-io::Task<protocol::ListConfigResourcesResponse> list_resources(Call& call, protocol::ListConfigResourcesRequest request) {
+io::Task<protocol::ListConfigResourcesResponse> list_resources(Call& call,
+                                                               protocol::ListConfigResourcesRequest request) {
   using metadata::ConfigResourceType;
   const metadata::ImageRef image = call.services.image();
   protocol::ListConfigResourcesResponse response;
@@ -144,14 +150,16 @@ io::Task<protocol::ListConfigResourcesResponse> list_resources(Call& call, proto
 }  // namespace
 
 io::Task<Reply> describe_cluster(Call& call, Slice body) {
-  return serve_with<&describe, protocol::DescribeClusterRequest, protocol::DescribeClusterResponse>(call, std::move(body));
+  return serve_with<&describe, protocol::DescribeClusterRequest, protocol::DescribeClusterResponse>(call,
+                                                                                                    std::move(body));
 }
 io::Task<Reply> describe_topic_partitions(Call& call, Slice body) {
-  return serve_with<&describe_partitions, protocol::DescribeTopicPartitionsRequest, protocol::DescribeTopicPartitionsResponse>(
-      call, std::move(body));
+  return serve_with<&describe_partitions, protocol::DescribeTopicPartitionsRequest,
+                    protocol::DescribeTopicPartitionsResponse>(call, std::move(body));
 }
 io::Task<Reply> list_config_resources(Call& call, Slice body) {
-  return serve_with<&list_resources, protocol::ListConfigResourcesRequest, protocol::ListConfigResourcesResponse>(call, std::move(body));
+  return serve_with<&list_resources, protocol::ListConfigResourcesRequest, protocol::ListConfigResourcesResponse>(
+      call, std::move(body));
 }
 
 }  // namespace klamm::handler

@@ -1,4 +1,5 @@
-// DescribeConfigs: the values in force of a topic, a broker, a group or a client metrics subscription, with their sources.
+// DescribeConfigs: the values in force of a topic, a broker, a group or a client metrics subscription, with their
+// sources.
 #include <algorithm>
 
 #include "broker/config/describe.h"
@@ -11,46 +12,50 @@
 namespace klamm::handler {
 namespace {
 
-using protocol::ErrorCode;
-using protocol::kafka_error;
 using metadata::ConfigResourceType;
 using protocol::DescribeConfigsRequest;
 using protocol::DescribeConfigsResponse;
+using protocol::ErrorCode;
+using protocol::kafka_error;
 
-Result<std::vector<config::ConfigEntry>> describe_broker(Services& services, const config::BrokerLayers& layers, const std::string& name) {
+Result<std::vector<config::ConfigEntry>> describe_broker(Services& services, const config::BrokerLayers& layers,
+                                                         const std::string& name) {
   if (name.empty()) return config::describe_cluster_default(layers);
   if (name != std::to_string(services.broker_id())) {
-    return fail(kafka_error(ErrorCode::invalid_request, "Unexpected broker id, expected " + std::to_string(services.broker_id()) +
+    return fail(kafka_error(ErrorCode::invalid_request, "Unexpected broker id, expected " +
+                                                            std::to_string(services.broker_id()) +
                                                             " or empty string, but received " + name));
   }
   return config::describe_broker(layers);
 }
 
-Result<std::vector<config::ConfigEntry>> describe(Services& services, const metadata::MetadataImage& image, std::int8_t type,
-                                                  const std::string& name) {
-  const config::BrokerLayers layers{&image.configs.of_broker(services.broker_id()), &image.configs.cluster_default(), &services.config};
+Result<std::vector<config::ConfigEntry>> describe(Services& services, const metadata::MetadataImage& image,
+                                                  std::int8_t type, const std::string& name) {
+  const config::BrokerLayers layers{&image.configs.of_broker(services.broker_id()), &image.configs.cluster_default(),
+                                    &services.config};
   const auto resource = static_cast<ConfigResourceType>(type);
   switch (resource) {
     case ConfigResourceType::topic:
-      if (image.topics.find(std::string_view(name)) == nullptr) return fail(kafka_error(ErrorCode::unknown_topic_or_partition));
+      if (image.topics.find(std::string_view(name)) == nullptr)
+        return fail(kafka_error(ErrorCode::unknown_topic_or_partition));
       return config::describe_topic(layers, image.configs.of_topic(name));
-    case ConfigResourceType::broker:
-      return describe_broker(services, layers, name);
+    case ConfigResourceType::broker: return describe_broker(services, layers, name);
     case ConfigResourceType::broker_logger:
       return std::vector<config::ConfigEntry>();  // klamm's log has one level for all
     case ConfigResourceType::client_metrics:
-      if (name.empty()) return fail(kafka_error(ErrorCode::invalid_request, "Client metrics subscription name must not be empty"));
+      if (name.empty())
+        return fail(kafka_error(ErrorCode::invalid_request, "Client metrics subscription name must not be empty"));
       return config::describe_client_metrics(image.configs.of({resource, name}));
     case ConfigResourceType::group:
       if (name.empty()) return fail(kafka_error(ErrorCode::invalid_request, "Group name must not be empty"));
       return config::describe_group(layers, image.configs.of({resource, name}));
-    case ConfigResourceType::unknown:
-      break;
+    case ConfigResourceType::unknown: break;
   }
   return fail(kafka_error(ErrorCode::invalid_request, "Unsupported resource type " + std::to_string(type)));
 }
 
-void add_entry(auto& result, const config::ConfigEntry& entry, const DescribeConfigsRequest& request, const Call& call) {
+void add_entry(auto& result, const config::ConfigEntry& entry, const DescribeConfigsRequest& request,
+               const Call& call) {
   auto& answer = result.configs.emplace_back();
   answer.name = entry.name;
   answer.value = entry.value;
@@ -77,7 +82,8 @@ io::Task<DescribeConfigsResponse> answer(Call& call, DescribeConfigsRequest requ
     auto& result = response.results.emplace_back();
     result.resource_type = resource.resource_type;
     result.resource_name = resource.resource_name;
-    Result<std::vector<config::ConfigEntry>> entries = describe(call.services, *image, resource.resource_type, resource.resource_name);
+    Result<std::vector<config::ConfigEntry>> entries =
+        describe(call.services, *image, resource.resource_type, resource.resource_name);
     if (!entries) {
       result.error_code = code(entries.error());
       result.error_message = entries.error().context().empty()
@@ -87,8 +93,8 @@ io::Task<DescribeConfigsResponse> answer(Call& call, DescribeConfigsRequest requ
     }
     for (const config::ConfigEntry& entry : *entries) {
       const bool wanted = !resource.configuration_keys ||
-                          std::find(resource.configuration_keys->begin(), resource.configuration_keys->end(), entry.name) !=
-                              resource.configuration_keys->end();
+                          std::find(resource.configuration_keys->begin(), resource.configuration_keys->end(),
+                                    entry.name) != resource.configuration_keys->end();
       if (wanted) add_entry(result, entry, request, call);
     }
   }

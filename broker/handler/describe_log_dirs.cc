@@ -45,7 +45,8 @@ bool asked_for(const DescribeLogDirsRequest& request, const protocol::TopicParti
   return false;
 }
 
-void add_replicas(auto& result, std::size_t directory, const std::vector<Replica>& replicas, const DescribeLogDirsRequest& request) {
+void add_replicas(auto& result, std::size_t directory, const std::vector<Replica>& replicas,
+                  const DescribeLogDirsRequest& request) {
   for (const Replica& replica : replicas) {
     if (replica.directory != directory || !asked_for(request, replica.partition)) continue;
     if (result.topics.empty() || result.topics.back().name != replica.partition.topic) {
@@ -72,10 +73,12 @@ io::Task<DescribeLogDirsResponse> answer(Call& call, DescribeLogDirsRequest requ
     std::vector<Replica> some = co_await io::call(services.shard, there->shard, list);
     replicas.insert(replicas.end(), some.begin(), some.end());
   }
-  std::sort(replicas.begin(), replicas.end(), [](const Replica& left, const Replica& right) { return left.partition < right.partition; });
+  std::sort(replicas.begin(), replicas.end(),
+            [](const Replica& left, const Replica& right) { return left.partition < right.partition; });
   auto look = [&services]() -> io::Task<std::vector<DirectoryState>> {
     std::vector<DirectoryState> states;
-    for (const auto& directory : services.directories.directories()) states.push_back({directory.path, directory.online});
+    for (const auto& directory : services.directories.directories())
+      states.push_back({directory.path, directory.online});
     co_return states;
   };
   std::vector<DirectoryState> states = co_await io::call(services.shard, services.controller_shard, look);

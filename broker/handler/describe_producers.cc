@@ -86,8 +86,9 @@ io::Task<protocol::DescribeProducersResponse> answer(Call& call, protocol::Descr
 }
 
 io::Task<protocol::ListTransactionsResponse> list(Call& call, protocol::ListTransactionsRequest request) {
-  static constexpr std::string_view kStates[] = {"Empty",          "Ongoing",       "PrepareCommit", "PrepareAbort",
-                                                 "CompleteCommit", "CompleteAbort", "Dead",          "PrepareEpochFence"};
+  static constexpr std::string_view kStates[] = {"Empty",        "Ongoing",          "PrepareCommit",
+                                                 "PrepareAbort", "CompleteCommit",   "CompleteAbort",
+                                                 "Dead",         "PrepareEpochFence"};
   protocol::ListTransactionsResponse response;
   for (const std::string& state : request.state_filters) {
     if (std::find(std::begin(kStates), std::end(kStates), state) == std::end(kStates)) {
@@ -98,7 +99,8 @@ io::Task<protocol::ListTransactionsResponse> list(Call& call, protocol::ListTran
   co_return response;
 }
 
-io::Task<protocol::DescribeTransactionsResponse> describe_each(Call& call, protocol::DescribeTransactionsRequest request) {
+io::Task<protocol::DescribeTransactionsResponse> describe_each(Call& call,
+                                                               protocol::DescribeTransactionsRequest request) {
   protocol::DescribeTransactionsResponse response;
   for (const std::string& id : request.transactional_ids) {
     auto& state = response.transaction_states.emplace_back();
@@ -112,13 +114,16 @@ io::Task<protocol::DescribeTransactionsResponse> describe_each(Call& call, proto
 }  // namespace
 
 io::Task<Reply> describe_producers(Call& call, Slice body) {
-  return serve_with<&answer, protocol::DescribeProducersRequest, protocol::DescribeProducersResponse>(call, std::move(body));
+  return serve_with<&answer, protocol::DescribeProducersRequest, protocol::DescribeProducersResponse>(call,
+                                                                                                      std::move(body));
 }
 io::Task<Reply> list_transactions(Call& call, Slice body) {
-  return serve_with<&list, protocol::ListTransactionsRequest, protocol::ListTransactionsResponse>(call, std::move(body));
+  return serve_with<&list, protocol::ListTransactionsRequest, protocol::ListTransactionsResponse>(call,
+                                                                                                  std::move(body));
 }
 io::Task<Reply> describe_transactions(Call& call, Slice body) {
-  return serve_with<&describe_each, protocol::DescribeTransactionsRequest, protocol::DescribeTransactionsResponse>(call, std::move(body));
+  return serve_with<&describe_each, protocol::DescribeTransactionsRequest, protocol::DescribeTransactionsResponse>(
+      call, std::move(body));
 }
 
 }  // namespace klamm::handler

@@ -42,9 +42,9 @@ constexpr Served kServed[] = {
 };
 
 const Served* find_served(std::int16_t key) {
-  const Served* found = std::lower_bound(std::begin(kServed), std::end(kServed), key, [](const Served& served, std::int16_t wanted) {
-    return static_cast<std::int16_t>(served.key) < wanted;
-  });
+  const Served* found = std::lower_bound(
+      std::begin(kServed), std::end(kServed), key,
+      [](const Served& served, std::int16_t wanted) { return static_cast<std::int16_t>(served.key) < wanted; });
   return found != std::end(kServed) && static_cast<std::int16_t>(found->key) == key ? found : nullptr;
 }
 

@@ -15,8 +15,8 @@ namespace klamm::handler {
 template <typename Item>
 using ByShard = std::map<std::size_t, std::vector<Item*>>;
 
-// Runs `function(services_of_shard, items)` (a coroutine) on every shard that has items, beside each other; returns when
-// all have returned. The items belong to the caller, who must not look at them meanwhile.
+// Runs `function(services_of_shard, items)` (a coroutine) on every shard that has items, beside each other; returns
+// when all have returned. The items belong to the caller, who must not look at them meanwhile.
 template <typename Item, typename Function>
 io::Task<void> on_each_shard(Services& here, ByShard<Item>& by_shard, Function& function) {
   auto run_one = [](Services* from, Services* to, std::vector<Item*>* items, Function* run) -> io::Task<void> {

@@ -13,9 +13,9 @@ namespace klamm::handler {
 namespace {
 
 using protocol::ErrorCode;
-using protocol::kafka_error;
 using protocol::FetchRequest;
 using protocol::FetchResponse;
+using protocol::kafka_error;
 
 // One partition of the fetch: what is asked, and what its shard found.
 struct Read {
@@ -103,16 +103,18 @@ io::Task<void> read_all(Services& services, ByShard<Read>& by_shard, std::size_t
     const auto reads = by_shard.find(index);
     if (reads == by_shard.end()) continue;
     Services* there = services.everywhere[index];
-    auto on_shard = [there, mine = &reads->second, &limits, &budget] { return read_here(*there, *mine, limits, budget); };
+    auto on_shard = [there, mine = &reads->second, &limits, &budget] {
+      return read_here(*there, *mine, limits, budget);
+    };
     co_await io::call(services.shard, there->shard, on_shard);
   }
 }
 
 // What the request asks for, whether by session or in full.
 struct Asked {
-  std::shared_ptr<FetchSession> session;   // of an incremental request, or newly made
-  std::vector<FetchPartition> in_full;     // without a session
-  bool incremental = false;                // only what changed is answered
+  std::shared_ptr<FetchSession> session;  // of an incremental request, or newly made
+  std::vector<FetchPartition> in_full;    // without a session
+  bool incremental = false;               // only what changed is answered
 };
 
 FetchPartition to_partition(const auto& topic, const auto& partition) {
@@ -138,7 +140,8 @@ Result<Asked> what_is_asked(Services& services, const Call& call, const FetchReq
       for (const auto& partition : topic.partitions) (*session)->put(to_partition(topic, partition));
     }
     for (const auto& topic : request.forgotten_topics_data) {
-      for (const std::int32_t partition : topic.partitions) (*session)->remove({topic.topic, topic.topic_id}, partition);
+      for (const std::int32_t partition : topic.partitions)
+        (*session)->remove({topic.topic, topic.topic_id}, partition);
     }
     asked.session = std::move(*session);
     asked.incremental = true;
@@ -154,13 +157,14 @@ Result<Asked> what_is_asked(Services& services, const Call& call, const FetchReq
   return asked;
 }
 
-std::vector<std::unique_ptr<Read>> plan(Services& services, const metadata::MetadataImage& image, bool by_id, Asked& asked,
-                                        ByShard<Read>& by_shard, std::size_t& first_shard) {
+std::vector<std::unique_ptr<Read>> plan(Services& services, const metadata::MetadataImage& image, bool by_id,
+                                        Asked& asked, ByShard<Read>& by_shard, std::size_t& first_shard) {
   std::vector<std::unique_ptr<Read>> reads;
   auto add = [&](const FetchPartition& partition) {
     auto read = std::make_unique<Read>();
     read->asked = &partition;
-    read->topic = by_id ? image.topics.find(partition.topic.id) : image.topics.find(std::string_view(partition.topic.name));
+    read->topic =
+        by_id ? image.topics.find(partition.topic.id) : image.topics.find(std::string_view(partition.topic.name));
     if (read->topic == nullptr) {
       read->error = kafka_error(by_id ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition);
     } else if (read->topic->partition(partition.partition) == nullptr) {
@@ -242,7 +246,8 @@ void fill_partition(auto& answer, const Call& call, Read& read, const Limits& li
 }
 
 bool changed(const Read& read) {
-  return read.error || read.diverging || read.data.size_bytes > 0 || read.high_watermark != read.asked->answered_high_watermark ||
+  return read.error || read.diverging || read.data.size_bytes > 0 ||
+         read.high_watermark != read.asked->answered_high_watermark ||
          read.log_start_offset != read.asked->answered_log_start;
 }
 
@@ -300,7 +305,8 @@ io::Task<Reply> fetch(Call& call, Slice body) {
     const metadata::ImageRef image = services.image();
     ByShard<Read> by_shard;
     std::size_t first_shard = 0;
-    std::vector<std::unique_ptr<Read>> reads = plan(services, *image, call.version >= 13, *asked, by_shard, first_shard);
+    std::vector<std::unique_ptr<Read>> reads =
+        plan(services, *image, call.version >= 13, *asked, by_shard, first_shard);
     co_await read_all(services, by_shard, first_shard, limits);
     bool answer_now = reads.empty() || enough(reads, limits) || services.shard.now() >= deadline;
     if (!answer_now) {

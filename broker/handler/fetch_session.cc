@@ -28,7 +28,8 @@ void FetchSession::remove(const FetchTopic& topic, std::int32_t partition) {
   by_key_.erase(known);
 }
 
-Result<std::shared_ptr<FetchSession>> FetchSessionCache::find(std::int32_t id, std::int32_t epoch, bool by_topic_id, Instant now) {
+Result<std::shared_ptr<FetchSession>> FetchSessionCache::find(std::int32_t id, std::int32_t epoch, bool by_topic_id,
+                                                              Instant now) {
   const auto known = sessions_.find(id);
   if (known == sessions_.end()) return fail(kafka_error(ErrorCode::fetch_session_id_not_found));
   const std::shared_ptr<FetchSession>& session = known->second;
@@ -39,7 +40,8 @@ Result<std::shared_ptr<FetchSession>> FetchSessionCache::find(std::int32_t id, s
   return session;
 }
 
-std::shared_ptr<FetchSession> FetchSessionCache::create(std::vector<FetchPartition> partitions, bool by_topic_id, Instant now) {
+std::shared_ptr<FetchSession> FetchSessionCache::create(std::vector<FetchPartition> partitions, bool by_topic_id,
+                                                        Instant now) {
   if (partitions.empty() || !make_room(now)) return nullptr;
   auto session = std::make_shared<FetchSession>();
   do {

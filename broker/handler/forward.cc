@@ -65,8 +65,8 @@ using controller::Controller;
 
 }  // namespace
 
-#define KLAMM_FORWARD(name, Type) \
-  io::Task<Reply> name(Call& call, Slice body) { \
+#define KLAMM_FORWARD(name, Type)                                                                                \
+  io::Task<Reply> name(Call& call, Slice body) {                                                                 \
     return forward<&Controller::name, protocol::Type##Request, protocol::Type##Response>(call, std::move(body)); \
   }
 KLAMM_FORWARD(create_topics, CreateTopics)

@@ -16,10 +16,10 @@ using protocol::ListOffsetsResponse;
 // Special timestamps, and the request version that brought each.
 constexpr std::int64_t kLatest = -1;
 constexpr std::int64_t kEarliest = -2;
-constexpr std::int64_t kMaxTimestamp = -3;             // 7, KIP-734
-constexpr std::int64_t kEarliestLocal = -4;            // 8, KIP-405
-constexpr std::int64_t kLatestTiered = -5;             // 9, KIP-1005
-constexpr std::int64_t kEarliestPendingUpload = -6;    // 11
+constexpr std::int64_t kMaxTimestamp = -3;           // 7, KIP-734
+constexpr std::int64_t kEarliestLocal = -4;          // 8, KIP-405
+constexpr std::int64_t kLatestTiered = -5;           // 9, KIP-1005
+constexpr std::int64_t kEarliestPendingUpload = -6;  // 11
 
 struct Lookup {
   Uuid topic_id;
@@ -34,7 +34,8 @@ std::int32_t epoch_at(const storage::Log& log, std::int64_t offset) {
   return log.leader_epochs().epoch_at(offset).value_or(-1);
 }
 
-io::Task<Result<storage::TimestampAndOffset>> look_up(replica::Partition& partition, const Lookup& lookup, bool committed) {
+io::Task<Result<storage::TimestampAndOffset>> look_up(replica::Partition& partition, const Lookup& lookup,
+                                                      bool committed) {
   Result<void> leader = partition.check_leader(lookup.current_leader_epoch);
   KLAMM_CO_TRY(leader);
   storage::Log& log = partition.log();
@@ -50,10 +51,8 @@ io::Task<Result<storage::TimestampAndOffset>> look_up(replica::Partition& partit
       found.leader_epoch = epoch_at(log, found.offset);
       co_return found;
     case kLatestTiered:
-    case kEarliestPendingUpload:
-      co_return found;  // nothing is tiered
-    default:
-      break;
+    case kEarliestPendingUpload: co_return found;  // nothing is tiered
+    default: break;
   }
   Result<std::optional<storage::TimestampAndOffset>> at = std::optional<storage::TimestampAndOffset>();
   if (lookup.timestamp == kMaxTimestamp) {
@@ -117,7 +116,9 @@ io::Task<ListOffsetsResponse> answer(Call& call, ListOffsetsRequest request) {
     }
   }
   const bool committed = request.isolation_level == 1;
-  auto on_shard = [committed](Services& there, std::vector<Lookup*>& mine) { return look_up_here(there, mine, committed); };
+  auto on_shard = [committed](Services& there, std::vector<Lookup*>& mine) {
+    return look_up_here(there, mine, committed);
+  };
   co_await on_each_shard(services, by_shard, on_shard);
 
   ListOffsetsResponse response;

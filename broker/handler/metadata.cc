@@ -19,7 +19,8 @@ using protocol::ErrorCode;
 using protocol::MetadataRequest;
 using protocol::MetadataResponse;
 
-void add_topic(MetadataResponse& response, const metadata::MetadataImage& image, const metadata::TopicImage& topic, const Call& call) {
+void add_topic(MetadataResponse& response, const metadata::MetadataImage& image, const metadata::TopicImage& topic,
+               const Call& call) {
   auto& answer = response.topics.emplace_back();
   answer.name = topic.name;
   answer.topic_id = topic.id;
@@ -68,7 +69,8 @@ io::Task<void> create_missing(Call& call, MetadataResponse& response, std::vecto
   for (const auto& topic : created.topics) {
     ErrorCode error = static_cast<ErrorCode>(topic.error_code);
     if (error == ErrorCode::none || error == ErrorCode::topic_already_exists) error = ErrorCode::leader_not_available;
-    if (error == ErrorCode::not_controller || error == ErrorCode::request_timed_out) error = ErrorCode::unknown_topic_or_partition;
+    if (error == ErrorCode::not_controller || error == ErrorCode::request_timed_out)
+      error = ErrorCode::unknown_topic_or_partition;
     add_missing(response, topic.name, {}, error);
   }
 }
@@ -127,6 +129,8 @@ io::Task<MetadataResponse> describe(Call& call, MetadataRequest request) {
 
 }  // namespace
 
-io::Task<Reply> metadata(Call& call, Slice body) { return serve_with<&describe, MetadataRequest, MetadataResponse>(call, std::move(body)); }
+io::Task<Reply> metadata(Call& call, Slice body) {
+  return serve_with<&describe, MetadataRequest, MetadataResponse>(call, std::move(body));
+}
 
 }  // namespace klamm::handler

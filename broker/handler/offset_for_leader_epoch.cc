@@ -76,7 +76,8 @@ io::Task<protocol::OffsetForLeaderEpochResponse> answer(Call& call, protocol::Of
 }  // namespace
 
 io::Task<Reply> offset_for_leader_epoch(Call& call, Slice body) {
-  return serve_with<&answer, protocol::OffsetForLeaderEpochRequest, protocol::OffsetForLeaderEpochResponse>(call, std::move(body));
+  return serve_with<&answer, protocol::OffsetForLeaderEpochRequest, protocol::OffsetForLeaderEpochResponse>(
+      call, std::move(body));
 }
 
 }  // namespace klamm::handler

@@ -59,8 +59,7 @@ io::Task<void> append_here(Services& local, std::vector<Work*>& works, const Pro
 io::Task<void> commit_here(std::vector<Work*>& works, const Produced& produced) {
   for (Work* work : works) {
     if (!work->lease) continue;
-    Result<void> committed =
-        co_await work->lease->committed(work->info.last_offset + 1, work->info.wait_flushed, produced.deadline);
+    Result<void> committed = co_await work->lease->committed(work->info.last_offset + 1, produced.deadline);
     if (!committed) work->error = std::move(committed).error();
     work->lease = {};
   }
@@ -83,7 +82,8 @@ std::string error_text(const Error& error) {
 }  // namespace
 
 io::Task<Reply> produce(Call& call, Slice body) {
-  Result<protocol::ProduceRequest> request = wire::decode_message<protocol::ProduceRequest>(std::move(body), call.version);
+  Result<protocol::ProduceRequest> request =
+      wire::decode_message<protocol::ProduceRequest>(std::move(body), call.version);
   if (!request) co_return Reply::close(request.error().message());
   Services& services = call.services;
   const metadata::ImageRef image = services.image();
@@ -101,7 +101,8 @@ io::Task<Reply> produce(Call& call, Slice body) {
       if (!valid_acks) {
         work->error = kafka_error(ErrorCode::invalid_required_acks);
       } else if (known == nullptr) {
-        work->error = kafka_error(call.version >= 13 ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition);
+        work->error =
+            kafka_error(call.version >= 13 ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition);
       } else if (known->partition(partition.index) == nullptr) {
         work->error = kafka_error(ErrorCode::unknown_topic_or_partition);
       } else if (!records) {
@@ -157,7 +158,8 @@ io::Task<Reply> produce(Call& call, Slice body) {
         }
       }
       const ErrorCode error = protocol::code_of(*work.error);
-      if (call.version >= 10 && (error == ErrorCode::not_leader_or_follower || error == ErrorCode::fenced_leader_epoch)) {
+      if (call.version >= 10 &&
+          (error == ErrorCode::not_leader_or_follower || error == ErrorCode::fenced_leader_epoch)) {
         answer.current_leader.leader_id = work.leader;
         answer.current_leader.leader_epoch = work.leader_epoch;
       }

@@ -24,11 +24,11 @@ class Services {
   io::Shard& shard;
   const config::BrokerConfig& config;
   metadata::Publisher& publisher;
-  storage::LogManager& logs;                 // of this shard
-  replica::ReplicaManager& replicas;         // of this shard
-  storage::LogDirs& directories;             // lives on controller_shard
-  controller::Controller& controller;        // runs on controller_shard
-  const raft::RaftNode& raft;                // runs on controller_shard
+  storage::LogManager& logs;           // of this shard
+  replica::ReplicaManager& replicas;   // of this shard
+  storage::LogDirs& directories;       // lives on controller_shard
+  controller::Controller& controller;  // runs on controller_shard
+  const raft::RaftNode& raft;          // runs on controller_shard
   io::Shard& controller_shard;
   ProducerIds& producer_ids;                 // runs on controller_shard
   const std::vector<Services*>& everywhere;  // by shard index

@@ -15,7 +15,8 @@ PartitionView view_partition(const metadata::MetadataImage& image, const metadat
   view.last_known_elr = partition.last_known_elr;
   for (const std::int32_t replica : partition.replicas) {
     const metadata::BrokerRegistration* broker = image.cluster.broker(replica);
-    const bool online = broker != nullptr && !broker->fenced && broker->has_online_directory(partition.directory_of(replica));
+    const bool online =
+        broker != nullptr && !broker->fenced && broker->has_online_directory(partition.directory_of(replica));
     if (!online) view.offline.push_back(replica);
   }
   const metadata::BrokerRegistration* leader = image.cluster.broker(partition.leader);

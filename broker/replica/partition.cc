@@ -23,7 +23,7 @@ io::Task<Result<void>> Partition::apply(PartitionState state) {
     Result<void> noted = co_await log_->assign_epoch_start(state_.leader_epoch, log_->log_end_offset());
     KLAMM_CO_TRY(noted);
   }
-  advance_high_watermark();
+  advance_high_watermark(log_->log_end_offset());
   if (was_leader != is_leader() || new_epoch) moved();
   co_return Result<void>();
 }
@@ -53,18 +53,26 @@ Result<void> Partition::check_leader(std::int32_t current_leader_epoch) const {
 io::Task<Result<storage::AppendInfo>> Partition::append(storage::LeaderAppend append, bool all_replicas) {
   Result<void> leader = check_leader(-1);
   KLAMM_CO_TRY(leader);
-  const auto min_isr = std::min<std::size_t>(static_cast<std::size_t>(log_->config().min_insync_replicas), state_.replicas.size());
+  const auto min_isr =
+      std::min<std::size_t>(static_cast<std::size_t>(log_->config().min_insync_replicas), state_.replicas.size());
   if (all_replicas && state_.isr.size() < min_isr) {
     co_return fail(kafka_error(ErrorCode::not_enough_replicas, "the ISR has " + std::to_string(state_.isr.size()) +
-                                                                   " members, min.insync.replicas asks for " + std::to_string(min_isr)));
+                                                                   " members, min.insync.replicas asks for " +
+                                                                   std::to_string(min_isr)));
   }
   append.leader_epoch = state_.leader_epoch;
   Result<storage::AppendInfo> info = co_await log_->append_as_leader(std::move(append));
-  if (info && !info->duplicate && !lost_) advance_high_watermark();
+  if (info && info->wait_flushed) {
+    // flush.messages: nobody may read, and no acknowledgement may go out for, what a power loss could take back.
+    Result<void> durable = co_await log_->flushed(info->last_offset + 1);
+    KLAMM_CO_TRY(durable);
+  }
+  if (info && !info->duplicate && !lost_)
+    advance_high_watermark(info->wait_flushed ? info->last_offset + 1 : log_->log_end_offset());
   co_return info;
 }
 
-io::Task<Result<void>> Partition::committed(std::int64_t offset, bool flushed, Instant deadline) {
+io::Task<Result<void>> Partition::committed(std::int64_t offset, Instant deadline) {
   const std::int32_t epoch = state_.leader_epoch;
   while (!lost_ && log_->high_watermark() < offset) {
     if (retired_ || state_.leader_epoch != epoch) co_return fail(kafka_error(ErrorCode::not_leader_or_follower));
@@ -73,10 +81,6 @@ io::Task<Result<void>> Partition::committed(std::int64_t offset, bool flushed, I
   }
   if (lost_) co_return fail(kafka_error(ErrorCode::kafka_storage_error));
   if (retired_) co_return fail(kafka_error(ErrorCode::not_leader_or_follower));
-  if (flushed) {
-    Result<void> durable = co_await log_->flushed(offset);
-    KLAMM_CO_TRY(durable);
-  }
   co_return Result<void>();
 }
 
@@ -84,7 +88,8 @@ io::Task<Result<std::int64_t>> Partition::delete_records_before(std::int64_t off
   Result<void> leader = check_leader(-1);
   KLAMM_CO_TRY(leader);
   if (!log_->config().cleanup_delete) {
-    co_return fail(kafka_error(ErrorCode::policy_violation, "records of a topic without cleanup.policy=delete cannot be deleted"));
+    co_return fail(
+        kafka_error(ErrorCode::policy_violation, "records of a topic without cleanup.policy=delete cannot be deleted"));
   }
   const std::int64_t target = offset == -1 ? log_->high_watermark() : offset;
   if (target < 0) co_return fail(kafka_error(ErrorCode::offset_out_of_range));
@@ -96,11 +101,11 @@ io::Task<Result<std::int64_t>> Partition::delete_records_before(std::int64_t off
 
 void Partition::unlisten(MoveListener& listener) { std::erase(listeners_, &listener); }
 
-// With this broker as the only in-sync replica everything in the log is committed.
-void Partition::advance_high_watermark() {
+// With this broker as the only in-sync replica everything up to `end` is committed.
+void Partition::advance_high_watermark(std::int64_t end) {
   if (!is_leader() || state_.isr.size() != 1) return;
   const std::int64_t before = log_->high_watermark();
-  if (log_->set_high_watermark(log_->log_end_offset()) != before) moved();
+  if (end > before && log_->set_high_watermark(end) != before) moved();
 }
 
 void Partition::moved() {

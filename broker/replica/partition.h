@@ -69,8 +69,8 @@ class Partition {
 
   // Takes over what the metadata says now. A new leader epoch is noted in the log's epoch history.
   io::Task<Result<void>> apply(PartitionState state);
-  // No longer served (deleted, moved away, shutting down): fails all waiters with NOT_LEADER_OR_FOLLOWER, and waits until
-  // nobody uses the partition any more. The log may be closed or deleted then.
+  // No longer served (deleted, moved away, shutting down): fails all waiters with NOT_LEADER_OR_FOLLOWER, and waits
+  // until nobody uses the partition any more. The log may be closed or deleted then.
   io::Task<void> retire();
   // The log's directory has failed: everybody is answered KAFKA_STORAGE_ERROR from now on.
   void lose_log();
@@ -80,11 +80,13 @@ class Partition {
   Result<void> check_leader(std::int32_t current_leader_epoch) const;
 
   // Appends what a client or coordinator produced. With `all_replicas` (acks=all) NOT_ENOUGH_REPLICAS if the ISR is
-  // smaller than min.insync.replicas. The high watermark moves when the ISR has the records; await committed() for it.
+  // smaller than min.insync.replicas. Where flush.messages asks for it the records are on the disk when this returns.
+  // The high watermark moves when the ISR has the records; await committed() for it.
   io::Task<Result<storage::AppendInfo>> append(storage::LeaderAppend append, bool all_replicas);
-  // Waits until the high watermark reaches `offset` (and the records are flushed, where flush.messages asks for it).
-  // REQUEST_TIMED_OUT at the deadline, NOT_ENOUGH_REPLICAS_AFTER_APPEND, NOT_LEADER_OR_FOLLOWER if leadership went.
-  io::Task<Result<void>> committed(std::int64_t offset, bool flushed, Instant deadline);
+  // Waits until the high watermark reaches `offset`.
+  // REQUEST_TIMED_OUT at the deadline, KAFKA_STORAGE_ERROR if the log fails, NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+  // NOT_LEADER_OR_FOLLOWER if leadership went.
+  io::Task<Result<void>> committed(std::int64_t offset, Instant deadline);
 
   // Grows with every move; tells whether one was missed between a read and listen().
   std::uint64_t moves() const noexcept { return moves_; }
@@ -94,7 +96,7 @@ class Partition {
   io::Task<Result<std::int64_t>> delete_records_before(std::int64_t offset);
 
  private:
-  void advance_high_watermark();
+  void advance_high_watermark(std::int64_t end);
   void moved();
 
   std::int32_t broker_id_;

@@ -25,7 +25,8 @@ bool ReplicaManager::mine(const std::string& topic, std::int32_t partition) cons
 }
 
 config::LogConfig ReplicaManager::log_config(const metadata::MetadataImage& image, const std::string& topic) const {
-  const config::BrokerLayers layers{&image.configs.of_broker(config_.node_id()), &image.configs.cluster_default(), &config_};
+  const config::BrokerLayers layers{&image.configs.of_broker(config_.node_id()), &image.configs.cluster_default(),
+                                    &config_};
   return config::make_log_config(layers, image.configs.of_topic(topic));
 }
 
@@ -59,14 +60,16 @@ io::Task<void> ReplicaManager::apply_partition(const metadata::MetadataImage& im
     const Uuid directory = registration->directory_of(config_.node_id());
     std::optional<Uuid> chosen;
     if (directory > metadata::kLostDirectory) chosen = directory;
-    Result<std::shared_ptr<storage::Log>> log = co_await logs_.create(name, topic.id, log_config(image, topic.name), chosen);
+    Result<std::shared_ptr<storage::Log>> log =
+        co_await logs_.create(name, topic.id, log_config(image, topic.name), chosen);
     if (!log) {
       logger_.error("{}-{}: no log: {}", topic.name, index, log.error().message());
       failed_.insert_or_assign(key, std::move(log).error());
       co_return;
     }
     failed_.erase(key);
-    known = partitions_.emplace(key, std::make_unique<Partition>(shard_, config_.node_id(), topic.id, std::move(*log))).first;
+    known = partitions_.emplace(key, std::make_unique<Partition>(shard_, config_.node_id(), topic.id, std::move(*log)))
+                .first;
   }
   PartitionState state;
   state.leader = registration->leader;

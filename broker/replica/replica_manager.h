@@ -27,11 +27,12 @@ std::size_t shard_of(std::string_view topic, std::int32_t partition, std::size_t
 class ReplicaManager {
  public:
   // `logs`: this shard's, opened. All live longer than the manager.
-  ReplicaManager(io::Shard& shard, std::size_t shard_count, const config::BrokerConfig& config, storage::LogManager& logs, Logger logger);
+  ReplicaManager(io::Shard& shard, std::size_t shard_count, const config::BrokerConfig& config,
+                 storage::LogManager& logs, Logger logger);
   ~ReplicaManager();
 
-  // A new image: subscribe this to the publisher. Opens logs of new replicas, applies leadership and configs, drops what
-  // is gone. A replica whose log cannot be opened is reported in the log and answered KAFKA_STORAGE_ERROR.
+  // A new image: subscribe this to the publisher. Opens logs of new replicas, applies leadership and configs, drops
+  // what is gone. A replica whose log cannot be opened is reported in the log and answered KAFKA_STORAGE_ERROR.
   io::Task<void> apply(const metadata::Publication& publication);
 
   // A partition to work with: NOT_LEADER_OR_FOLLOWER if this shard does not have it, KAFKA_STORAGE_ERROR if its log
@@ -51,7 +52,8 @@ class ReplicaManager {
  private:
   using Key = std::pair<Uuid, std::int32_t>;
   bool mine(const std::string& topic, std::int32_t partition) const;
-  io::Task<void> apply_partition(const metadata::MetadataImage& image, const metadata::TopicImage& topic, std::int32_t index);
+  io::Task<void> apply_partition(const metadata::MetadataImage& image, const metadata::TopicImage& topic,
+                                 std::int32_t index);
   io::Task<void> drop(Key key, const std::string& topic);
   void apply_configs(const metadata::Publication& publication);
 

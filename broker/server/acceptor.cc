@@ -6,7 +6,8 @@ namespace {
 constexpr Duration kRetryAccept = 100ms;
 }  // namespace
 
-Acceptor::Acceptor(io::Shards& shards, io::Shard& home, std::vector<SessionHost*> hosts, ConnectionLimits limits, Logger logger)
+Acceptor::Acceptor(io::Shards& shards, io::Shard& home, std::vector<SessionHost*> hosts, ConnectionLimits limits,
+                   Logger logger)
     : shards_(shards),
       home_(home),
       hosts_(std::move(hosts)),

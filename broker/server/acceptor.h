@@ -1,5 +1,5 @@
-// Accepts connections on the broker's listeners and hands them to the shards in turn. One acceptor for all listeners, on
-// one shard, so that the limits are exact.
+// Accepts connections on the broker's listeners and hands them to the shards in turn. One acceptor for all listeners,
+// on one shard, so that the limits are exact.
 #pragma once
 
 #include <cstdint>
@@ -18,18 +18,19 @@
 namespace klamm::server {
 
 struct ConnectionLimits {
-  std::int64_t max_connections = 2'147'483'647;         // max.connections: accepting pauses at this many
-  std::int64_t max_connections_per_ip = 2'147'483'647;  // max.connections.per.ip: more are closed at once
+  std::int64_t max_connections = 2'147'483'647;                       // max.connections: accepting pauses at this many
+  std::int64_t max_connections_per_ip = 2'147'483'647;                // max.connections.per.ip: more are closed at once
   std::map<std::string, std::int32_t, std::less<>> per_ip_overrides;  // max.connections.per.ip.overrides
 };
 
 class Acceptor {
  public:
   // `hosts`: one a shard, by index, living longer than the acceptor's last connection.
-  Acceptor(io::Shards& shards, io::Shard& home, std::vector<SessionHost*> hosts, ConnectionLimits limits, Logger logger);
+  Acceptor(io::Shards& shards, io::Shard& home, std::vector<SessionHost*> hosts, ConnectionLimits limits,
+           Logger logger);
 
-  // Binds one listener; connections wait in the kernel's backlog until start(). Fails with the address in the context if
-  // it cannot be bound.
+  // Binds one listener; connections wait in the kernel's backlog until start(). Fails with the address in the context
+  // if it cannot be bound.
   Result<io::Endpoint> listen(std::string name, io::Endpoint at, int backlog);
   // Begins to accept on all listeners.
   void start();

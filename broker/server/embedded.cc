@@ -32,7 +32,8 @@ Result<config::BrokerConfig> configure(const BrokerOptions& options) {
 
 io::Task<Result<void>> format_if_new(io::Shard& shard, const config::BrokerConfig& config) {
   for (const std::string& directory : config.log_dirs()) {
-    Result<std::optional<storage::MetaProperties>> meta = co_await storage::load_meta_properties(shard.files(), directory);
+    Result<std::optional<storage::MetaProperties>> meta =
+        co_await storage::load_meta_properties(shard.files(), directory);
     if (!meta || *meta) co_return Result<void>();  // what is wrong is told at the start
   }
   metadata::FormatOptions format;
@@ -57,7 +58,8 @@ io::MachineOptions machine_options(const BrokerOptions& options) {
 
 class Broker::Impl {
  public:
-  Impl(const BrokerOptions& options, config::BrokerConfig config) : machine_(machine_options(options)), config_(std::move(config)) {
+  Impl(const BrokerOptions& options, config::BrokerConfig config)
+      : machine_(machine_options(options)), config_(std::move(config)) {
     logger_ = options.log ? Logger(options.log, LogLevel::info) : Logger(stderr_sink(), LogLevel::warning);
   }
   ~Impl() { stop(); }

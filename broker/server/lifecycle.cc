@@ -13,8 +13,8 @@
 namespace klamm::server {
 namespace {
 
-constexpr Duration kRetry = 100ms;           // after an answer that may be different next time
-constexpr Duration kImpatientBeat = 10ms;    // between heartbeats while something is waited for
+constexpr Duration kRetry = 100ms;         // after an answer that may be different next time
+constexpr Duration kImpatientBeat = 10ms;  // between heartbeats while something is waited for
 
 Error kafka_fault(std::int16_t code, std::string context) {
   return protocol::kafka_error(static_cast<protocol::ErrorCode>(code), std::move(context));
@@ -92,7 +92,8 @@ io::Task<Result<void>> Lifecycle::register_broker(Instant deadline) {
     }
     Error error = kafka_fault(response.error_code, "broker registration");
     // A crashed predecessor's session must run out first.
-    const bool may_change = error.retriable() || protocol::code_of(error) == protocol::ErrorCode::duplicate_broker_registration ||
+    const bool may_change = error.retriable() ||
+                            protocol::code_of(error) == protocol::ErrorCode::duplicate_broker_registration ||
                             protocol::code_of(error) == protocol::ErrorCode::not_controller;
     if (!may_change || shard_.now() >= deadline) co_return fail(std::move(error));
     co_await shard_.sleep(kRetry);

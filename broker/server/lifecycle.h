@@ -24,9 +24,9 @@ class Lifecycle {
   // How long the steps of a start or a stop may take before they are given up.
   static constexpr Duration kPatience = 60s;  // initial.broker.registration.timeout.ms
 
-  Lifecycle(io::Shard& shard, const config::BrokerConfig& config, controller::Controller& controller, metadata::Loader& loader,
-            const storage::LogDirs& directories, Uuid incarnation_id, const std::vector<BoundListener>& listeners,
-            std::string cluster_id, Logger logger);
+  Lifecycle(io::Shard& shard, const config::BrokerConfig& config, controller::Controller& controller,
+            metadata::Loader& loader, const storage::LogDirs& directories, Uuid incarnation_id,
+            const std::vector<BoundListener>& listeners, std::string cluster_id, Logger logger);
 
   // Registers, waits until this broker's image has its registration, and is unfenced. Heartbeats go on until leave().
   io::Task<Result<void>> join();

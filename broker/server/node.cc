@@ -65,7 +65,8 @@ io::Task<Result<void>> Node::Impl::start() {
 
 io::Task<Result<void>> Node::Impl::start_steps() {
   if (!config().is_broker() || !config().is_controller()) {
-    co_return fail(Errc::unsupported, "process.roles must be broker,controller: a node of one role only is not served yet");
+    co_return fail(Errc::unsupported,
+                   "process.roles must be broker,controller: a node of one role only is not served yet");
   }
   Result<void> step = co_await open_directories();
   KLAMM_CO_TRY(step);
@@ -80,7 +81,8 @@ io::Task<Result<void>> Node::Impl::start_steps() {
   KLAMM_CO_TRY(step);
   producer_ids_->set_broker_epoch(lifecycle_->broker_epoch());
   // Being unfenced made this broker the leader of its partitions: serve when the replicas know.
-  const bool caught_up = co_await publisher_->wait_for(home_, raft_->high_watermark() - 1, home_.now() + Lifecycle::kPatience);
+  const bool caught_up =
+      co_await publisher_->wait_for(home_, raft_->high_watermark() - 1, home_.now() + Lifecycle::kPatience);
   if (!caught_up) co_return fail(Errc::timed_out, "the metadata did not reach the replicas");
   acceptor_->start();
   co_return Result<void>();
@@ -112,18 +114,22 @@ Result<void> Node::Impl::bind() {
   for (std::size_t index = 0; index < shards_.size(); ++index) {
     SessionHostOptions options = session_options(config(), shards_.size());
     Local& local = locals_[index];
-    Dispatch dispatch = [&local](Slice frame, const security::RequestContext& connection, std::function<void()> enqueued) {
+    Dispatch dispatch = [&local](Slice frame, const security::RequestContext& connection,
+                                 std::function<void()> enqueued) {
       return handler::dispatch(*local.services, std::move(frame), connection, std::move(enqueued));
     };
-    local.sessions = std::make_unique<SessionHost>(shards_.at(index), options, std::move(dispatch), options_.logger.named("network"));
+    local.sessions = std::make_unique<SessionHost>(shards_.at(index), options, std::move(dispatch),
+                                                   options_.logger.named("network"));
     hosts.push_back(local.sessions.get());
   }
-  acceptor_ = std::make_unique<Acceptor>(shards_, home_, std::move(hosts), connection_limits(config()), options_.logger.named("network"));
+  acceptor_ = std::make_unique<Acceptor>(shards_, home_, std::move(hosts), connection_limits(config()),
+                                         options_.logger.named("network"));
   for (const config::Endpoint& endpoint : config().broker_listeners()) {
     if (endpoint.protocol != config::SecurityProtocol::plaintext) {
       return fail(Errc::unsupported, "listener " + endpoint.text() + ": only PLAINTEXT is served yet");
     }
-    Result<io::Endpoint> bound = acceptor_->listen(endpoint.listener, {endpoint.host, endpoint.port}, config().limits().socket_listen_backlog_size);
+    Result<io::Endpoint> bound = acceptor_->listen(endpoint.listener, {endpoint.host, endpoint.port},
+                                                   config().limits().socket_listen_backlog_size);
     KLAMM_TRY(bound);
     listeners_.push_back({endpoint.listener, *bound});
   }
@@ -137,18 +143,23 @@ io::Task<Result<void>> Node::Impl::start_quorum() {
   }
   const Uuid incarnation_id = Uuid::random(home_.random());
   publisher_ = std::make_unique<metadata::Publisher>(shards_, home_, options_.logger.named("metadata"));
-  raft::RaftOptions raft = raft_options(config(), metadata_directory_id);
+  raft::RaftOptions raft = raft::raft_options(config(), metadata_directory_id);
   raft.on_fatal = options_.on_fatal;
   raft_ = std::make_unique<raft::RaftNode>(home_, std::move(raft), options_.logger.named("raft"));
-  loader_ = std::make_unique<metadata::Loader>(home_, *raft_, publisher_.get(), loader_options(config()), options_.logger.named("metadata"));
-  controller::ControllerOptions controller = controller_options(config(), cluster_id_, incarnation_id);
-  Result<std::optional<metadata::Records>> bootstrap = co_await metadata::load_bootstrap(home_, directories_->metadata_directory());
+  loader_ = std::make_unique<metadata::Loader>(home_, *raft_, publisher_.get(), metadata::loader_options(config()),
+                                               options_.logger.named("metadata"));
+  controller::ControllerOptions controller = controller::controller_options(config());
+  controller.cluster_id = cluster_id_;
+  controller.incarnation_id = incarnation_id;
+  Result<std::optional<metadata::Records>> bootstrap =
+      co_await metadata::load_bootstrap(home_, directories_->metadata_directory());
   KLAMM_CO_TRY(bootstrap);
   if (*bootstrap) controller.bootstrap_records = std::move(**bootstrap);
-  controller_ = std::make_unique<controller::Controller>(home_, *raft_, *loader_, std::move(controller), options_.logger.named("controller"));
+  controller_ = std::make_unique<controller::Controller>(home_, *raft_, *loader_, std::move(controller),
+                                                         options_.logger.named("controller"));
   producer_ids_ = std::make_unique<handler::ProducerIds>(home_, *controller_, config().node_id());
-  lifecycle_ = std::make_unique<Lifecycle>(home_, config(), *controller_, *loader_, *directories_, incarnation_id, listeners_,
-                                           cluster_id_, options_.logger.named("lifecycle"));
+  lifecycle_ = std::make_unique<Lifecycle>(home_, config(), *controller_, *loader_, *directories_, incarnation_id,
+                                           listeners_, cluster_id_, options_.logger.named("lifecycle"));
   controller_->start();
   Result<void> started = co_await raft_->start();
   KLAMM_CO_TRY(started);
@@ -184,7 +195,9 @@ io::Task<Result<void>> Node::Impl::open_logs() {
     };
     co_await io::call(home_, shards_.at(index), begin);
     replica::ReplicaManager* replicas = locals_[index].replicas.get();
-    co_await publisher_->subscribe(index, "replicas", [replicas](const metadata::Publication& publication) { return replicas->apply(publication); });
+    co_await publisher_->subscribe(index, "replicas", [replicas](const metadata::Publication& publication) {
+      return replicas->apply(publication);
+    });
   }
   directories_->start(std::move(managers));
   co_return Result<void>();
@@ -208,10 +221,12 @@ io::Task<void> Node::Impl::make_local(std::size_t index) {
   };
   options.on_log_lost = [&local](const protocol::TopicPartition& partition) { local.replicas->log_lost(partition); };
   local.logs = std::make_unique<storage::LogManager>(shard, *directories_, std::move(options));
-  local.replicas = std::make_unique<replica::ReplicaManager>(shard, shards_.size(), config(), *local.logs, options_.logger.named("replica"));
+  local.replicas = std::make_unique<replica::ReplicaManager>(shard, shards_.size(), config(), *local.logs,
+                                                             options_.logger.named("replica"));
   const std::size_t slots = static_cast<std::size_t>(config().limits().max_fetch_sessions) / shards_.size();
-  local.services.reset(new handler::Services{shard, config(), *publisher_, *local.logs, *local.replicas, *directories_, *controller_, *raft_, home_, *producer_ids_,
-                                             everywhere_, cluster_id_, handler::FetchSessionCache(slots, shard.random()),
+  local.services.reset(new handler::Services{shard, config(), *publisher_, *local.logs, *local.replicas, *directories_,
+                                             *controller_, *raft_, home_, *producer_ids_, everywhere_, cluster_id_,
+                                             handler::FetchSessionCache(slots, shard.random()),
                                              options_.logger.named("handler")});
   co_return;
 }

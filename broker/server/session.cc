@@ -64,7 +64,7 @@ io::Task<Result<void>> Session::read_loop() {
     ++outstanding_;
     handlers_.spawn(serve(slot, std::move(*frame)));
     if (slots_.empty() || slots_.back().get() != &slot) continue;  // served and taken already
-    if (!slot.enqueued) end_burst();  // earlier replies must not wait for this one
+    if (!slot.enqueued) end_burst();                               // earlier replies must not wait for this one
     while (!slots_.empty() && slots_.back().get() == &slot && !slot.enqueued && !closed_) co_await progress_.wait();
   }
   co_return fail(Errc::cancelled);
@@ -95,7 +95,8 @@ io::Task<Result<Slice>> Session::next_frame(std::uint64_t& reserved_bytes) {
       co_await stream_->ready(io::Direction::read);
       continue;
     }
-    if (got.error() == Errc::end_of_stream && begun > 0) co_return fail(Errc::malformed, "the stream ended inside a frame");
+    if (got.error() == Errc::end_of_stream && begun > 0)
+      co_return fail(Errc::malformed, "the stream ended inside a frame");
     co_return fail(std::move(got).error());
   }
 }

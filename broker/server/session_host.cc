@@ -25,7 +25,8 @@ void SessionHost::start(std::unique_ptr<io::Stream> stream, std::string listener
   options.listener = std::move(listener);
   auto session = std::make_unique<Session>(shard_, std::move(stream), std::move(options), memory_, dispatch_, logger_);
   running_.spawn(serve(std::move(session), std::move(ended)));
-  if (options_.max_idle != Duration::max() && !idle_check_.armed() && !sessions_.empty()) idle_check_.arm_in(options_.max_idle);
+  if (options_.max_idle != Duration::max() && !idle_check_.armed() && !sessions_.empty())
+    idle_check_.arm_in(options_.max_idle);
 }
 
 io::Task<void> SessionHost::serve(std::unique_ptr<Session> session, std::function<void()> ended) {

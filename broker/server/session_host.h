@@ -15,7 +15,7 @@
 namespace klamm::server {
 
 struct SessionHostOptions {
-  std::uint32_t max_request_bytes = 104'857'600;      // socket.request.max.bytes
+  std::uint32_t max_request_bytes = 104'857'600;  // socket.request.max.bytes
   std::size_t max_outstanding_replies = 128;
   std::uint64_t request_memory_bytes = 256ULL << 20;  // this shard's share of the node's bound
   Duration max_idle = 600s;                           // connections.max.idle.ms; Duration::max(): never

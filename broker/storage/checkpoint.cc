@@ -56,7 +56,8 @@ Result<void> parse_checkpoint(std::string_view text, ReadLine read_line) {
   if (version != 0) return fail(bad_line(lines, fmt::format("version {}, only 0 is known", version)));
   const auto count_line = lines.next();
   std::int64_t count = 0;
-  if (!count_line || !parse_number(*count_line, count) || count < 0) return fail(bad_line(lines, "no number of entries"));
+  if (!count_line || !parse_number(*count_line, count) || count < 0)
+    return fail(bad_line(lines, "no number of entries"));
   std::int64_t seen = 0;
   while (const auto line = lines.next()) {
     if (line->empty()) continue;
@@ -109,8 +110,9 @@ Result<OffsetCheckpoint> parse_offset_checkpoint(std::string_view text) {
     if (!parse_number(line.substr(first_space + 1, last_space - first_space - 1), partition)) return false;
     if (!parse_number(line.substr(last_space + 1), offset)) return false;
     return offsets
-        .emplace(protocol::TopicPartition{std::string(line.substr(0, first_space)), protocol::PartitionIndex(partition)},
-                 offset)
+        .emplace(
+            protocol::TopicPartition{std::string(line.substr(0, first_space)), protocol::PartitionIndex(partition)},
+            offset)
         .second;
   });
   KLAMM_TRY(parsed);

@@ -16,7 +16,8 @@
 
 namespace klamm::storage {
 
-// `Entry` has: static constexpr std::size_t kBytes; void encode(std::byte*) const; static Entry decode(const std::byte*).
+// `Entry` has: static constexpr std::size_t kBytes; void encode(std::byte*) const; static Entry decode(const
+// std::byte*).
 template <typename Entry>
 class EntryFile {
  public:

@@ -35,8 +35,9 @@ bool LeaderEpochs::truncate_from_end(std::int64_t end_offset) {
 }
 
 bool LeaderEpochs::truncate_from_start(std::int64_t start_offset) {
-  const auto after = std::upper_bound(entries_.begin(), entries_.end(), start_offset,
-                                      [](std::int64_t offset, const EpochEntry& entry) { return offset < entry.start_offset; });
+  const auto after =
+      std::upper_bound(entries_.begin(), entries_.end(), start_offset,
+                       [](std::int64_t offset, const EpochEntry& entry) { return offset < entry.start_offset; });
   if (after == entries_.begin()) return false;
   const auto holder = after - 1;
   if (holder == entries_.begin() && holder->start_offset == start_offset) return false;
@@ -48,16 +49,18 @@ bool LeaderEpochs::truncate_from_start(std::int64_t start_offset) {
 EpochEnd LeaderEpochs::end_of(std::int32_t epoch, std::int64_t log_end) const {
   if (epoch < 0 || entries_.empty() || epoch > entries_.back().epoch) return {};
   if (epoch == entries_.back().epoch) return {epoch, log_end};
-  const auto higher = std::upper_bound(entries_.begin(), entries_.end(), epoch,
-                                       [](std::int32_t wanted, const EpochEntry& entry) { return wanted < entry.epoch; });
+  const auto higher =
+      std::upper_bound(entries_.begin(), entries_.end(), epoch,
+                       [](std::int32_t wanted, const EpochEntry& entry) { return wanted < entry.epoch; });
   // Asked for an epoch before the first known one: it ends where that one begins.
   if (higher == entries_.begin()) return {epoch, higher->start_offset};
   return {(higher - 1)->epoch, higher->start_offset};
 }
 
 std::optional<std::int32_t> LeaderEpochs::epoch_at(std::int64_t offset) const {
-  const auto after = std::upper_bound(entries_.begin(), entries_.end(), offset,
-                                      [](std::int64_t wanted, const EpochEntry& entry) { return wanted < entry.start_offset; });
+  const auto after =
+      std::upper_bound(entries_.begin(), entries_.end(), offset,
+                       [](std::int64_t wanted, const EpochEntry& entry) { return wanted < entry.start_offset; });
   if (after == entries_.begin()) return std::nullopt;
   return (after - 1)->epoch;
 }

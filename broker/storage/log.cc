@@ -117,8 +117,7 @@ Result<Log::PendingAppend> Log::prepare_leader(LeaderAppend& append) {
   pending.transaction_version = append.transaction_version;
   if (append.origin == AppendOrigin::client) {
     const ValidateContext context{options_.config, *options_.codecs, shard_.wall_ms(), append.produce_version};
-    Result<ValidatedBatch> validated =
-        validate_client_batch(std::move(append.records), context, append.record_errors);
+    Result<ValidatedBatch> validated = validate_client_batch(std::move(append.records), context, append.record_errors);
     KLAMM_TRY(validated);
     pending.records = std::move(validated->records);
     pending.batches.push_back(validated->summary);
@@ -128,7 +127,8 @@ Result<Log::PendingAppend> Log::prepare_leader(LeaderAppend& append) {
   record::BatchCursor cursor(append.records);
   while (cursor.next()) {
     const std::optional<BatchSummary> summary = BatchSummary::parse(cursor.entry());
-    if (!summary || summary->magic != record::kMagic) return refuse(ErrorCode::invalid_record, "not a batch of magic 2");
+    if (!summary || summary->magic != record::kMagic)
+      return refuse(ErrorCode::invalid_record, "not a batch of magic 2");
     pending.batches.push_back(*summary);
   }
   if (cursor.tail() != record::EntryStatus::whole || pending.batches.empty()) {
@@ -227,9 +227,8 @@ io::Task<Result<AppendInfo>> Log::append_as_follower_locked(PendingAppend& pendi
     co_return pending.info;
   }
   if (pending.batches.front().base_offset < log_end_offset_) {
-    co_return refuse(ErrorCode::offset_out_of_range,
-                     fmt::format("records begin at {}, the log ends at {}", pending.batches.front().base_offset,
-                                 log_end_offset_));
+    co_return refuse(ErrorCode::offset_out_of_range, fmt::format("records begin at {}, the log ends at {}",
+                                                                 pending.batches.front().base_offset, log_end_offset_));
   }
   Result<AppendInfo> info = co_await write(pending);
   co_return info;
@@ -248,7 +247,8 @@ Result<void> Log::check_producers(PendingAppend& pending) const {
         if (!read) return refuse(ErrorCode::corrupt_message, read.error().message());
         marker = *read;
       }
-      Result<void> added = producers_.add(pending.producers, batch, marker, pending.origin, pending.transaction_version);
+      Result<void> added =
+          producers_.add(pending.producers, batch, marker, pending.origin, pending.transaction_version);
       KLAMM_TRY(added);
     }
     position += size;
@@ -270,7 +270,8 @@ io::Task<Result<AppendInfo>> Log::write(PendingAppend& pending) {
     Result<void> rolled = co_await roll_locked(far ? info.first_offset : log_end_offset_);
     if (!rolled) co_return fail(storage_error(std::move(rolled).error(), "roll"));
   }
-  Result<void> appended = co_await active_->append(pending.batches, pending.records.bytes(), options_.config.index_interval_bytes);
+  Result<void> appended =
+      co_await active_->append(pending.batches, pending.records.bytes(), options_.config.index_interval_bytes);
   if (!appended) {
     if (active_->damaged()) failed_ = true;
     co_return fail(storage_error(std::move(appended).error(), "append"));
@@ -316,7 +317,8 @@ bool Log::must_roll(Segment& active, std::int64_t size, TimestampMs max_timestam
   const TimestampMs first = active.first_batch_timestamp();
   const std::int64_t age = first >= 0 ? max_timestamp - first : shard_.wall_ms() - active.created_ms();
   if (age > config.segment_ms - roll_jitter_ms_) return true;
-  return active.offset_index().is_full(config.segment_index_bytes) || active.time_index().is_full(config.segment_index_bytes);
+  return active.offset_index().is_full(config.segment_index_bytes) ||
+         active.time_index().is_full(config.segment_index_bytes);
 }
 
 io::Task<Result<void>> Log::roll() {

@@ -96,7 +96,7 @@ struct ReadRequest {
   std::int64_t offset = 0;
   std::int64_t max_bytes = std::numeric_limits<std::int32_t>::max();
   FetchIsolation isolation = FetchIsolation::high_watermark;
-  bool min_one_batch = true;  // return the first batch whole though it is larger than max_bytes
+  bool min_one_batch = true;  // return the first batch whole though it is larger than max_bytes; else nothing then
 };
 
 struct FetchData {
@@ -215,7 +215,8 @@ class Log {
   // Ends background work without writing anything: before the directory is deleted, or when its disk has failed.
   io::Task<void> abandon();
   // Closes the log without flushing and gives its directory the name of another kind (deleted, stray); returns the new
-  // path. A deleted one is for the caller to remove when file.delete.delay.ms has passed. Reads that are running end well.
+  // path. A deleted one is for the caller to remove when file.delete.delay.ms has passed. Reads that are running end
+  // well.
   io::Task<Result<std::string>> retire(DirectoryKind kind);
 
  private:

@@ -108,7 +108,8 @@ io::Task<Result<int>> Log::delete_old_segments() {
 io::Task<Result<int>> Log::delete_old_locked() {
   const config::LogConfig& config = options_.config;
   const TimestampMs now_ms = shard_.wall_ms();
-  std::int64_t excess = config.cleanup_delete && config.retention_bytes >= 0 ? size_bytes() - config.retention_bytes : -1;
+  std::int64_t excess =
+      config.cleanup_delete && config.retention_bytes >= 0 ? size_bytes() - config.retention_bytes : -1;
   std::vector<SegmentRef> doomed;
   std::vector<SegmentRef> all;
   all.reserve(segments_.size());
@@ -320,8 +321,8 @@ io::Task<void> Log::abandon() {
 io::Task<Result<std::string>> Log::retire(DirectoryKind kind) {
   co_await abandon();
   const std::string parent = io::parent_path(options_.directory);
-  const std::string renamed = io::join_path(
-      parent, directory_name(options_.partition, kind, Uuid::random(shard_.random())));
+  const std::string renamed =
+      io::join_path(parent, directory_name(options_.partition, kind, Uuid::random(shard_.random())));
   Result<void> moved = co_await shard_.files().rename(options_.directory, renamed);
   if (!moved) co_return fail(storage_error(std::move(moved).error(), "rename the directory"));
   options_.directory = renamed;

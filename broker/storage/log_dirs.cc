@@ -89,8 +89,8 @@ Result<void> LogDirs::compare(const std::vector<std::optional<MetaProperties>>& 
     const MetaProperties& meta = *metas[i];
     const std::string& path = directories_[i].path;
     if (meta.node_id != options_.node_id) {
-      return fail(Errc::invalid_argument, fmt::format("{} belongs to node {}, node.id is {}", path, meta.node_id,
-                                                      options_.node_id));
+      return fail(Errc::invalid_argument,
+                  fmt::format("{} belongs to node {}, node.id is {}", path, meta.node_id, options_.node_id));
     }
     if (cluster_id_.empty()) cluster_id_ = meta.cluster_id;
     if (meta.cluster_id != cluster_id_) {
@@ -98,8 +98,8 @@ Result<void> LogDirs::compare(const std::vector<std::optional<MetaProperties>>& 
                   fmt::format("{} belongs to cluster {}, other directories to {}", path, meta.cluster_id, cluster_id_));
     }
     if (!meta.directory_id.is_zero() && !ids.insert(meta.directory_id).second) {
-      return fail(Errc::invalid_argument, fmt::format("{} has the directory.id {} of another one", path,
-                                                      meta.directory_id.text()));
+      return fail(Errc::invalid_argument,
+                  fmt::format("{} has the directory.id {} of another one", path, meta.directory_id.text()));
     }
   }
   if (cluster_id_.empty()) {
@@ -154,9 +154,8 @@ io::Task<Result<std::vector<FoundLog>>> LogDirs::list_logs() {
   std::set<protocol::TopicPartition> seen;
   for (const FoundLog& log : found) {
     if (log.kind != DirectoryKind::live || seen.insert(log.partition).second) continue;
-    co_return fail(Errc::invalid_argument,
-                   fmt::format("partition {} is in two data directories, one of them {}", log.partition,
-                               directories_[log.directory].path));
+    co_return fail(Errc::invalid_argument, fmt::format("partition {} is in two data directories, one of them {}",
+                                                       log.partition, directories_[log.directory].path));
   }
   co_return found;
 }
@@ -165,9 +164,11 @@ io::Task<Result<void>> LogDirs::list_directory(std::size_t index, std::vector<Fo
   io::FileSystem& files = shard_.files();
   const std::string path = directories_[index].path;
   const bool clean = directories_[index].clean_shutdown;
-  Result<OffsetCheckpoint> recovery_points = co_await load_offset_checkpoint(files, io::join_path(path, kRecoveryPointFile));
+  Result<OffsetCheckpoint> recovery_points =
+      co_await load_offset_checkpoint(files, io::join_path(path, kRecoveryPointFile));
   Result<OffsetCheckpoint> log_starts = co_await load_offset_checkpoint(files, io::join_path(path, kLogStartFile));
-  Result<OffsetCheckpoint> high_watermarks = co_await load_offset_checkpoint(files, io::join_path(path, kHighWatermarkFile));
+  Result<OffsetCheckpoint> high_watermarks =
+      co_await load_offset_checkpoint(files, io::join_path(path, kHighWatermarkFile));
   Result<OffsetCheckpoint> first_dirty = co_await load_offset_checkpoint(files, io::join_path(path, kCleanerFile));
   // A checkpoint that does not read costs a longer recovery, no data.
   for (Result<OffsetCheckpoint>* checkpoint : {&recovery_points, &log_starts, &high_watermarks, &first_dirty}) {
@@ -185,7 +186,8 @@ io::Task<Result<void>> LogDirs::list_directory(std::size_t index, std::vector<Fo
     KLAMM_CO_TRY(info);
     if (!info->is_directory) continue;
     if (!parsed) {
-      co_return fail(Errc::invalid_argument, fmt::format("{}/{} is not named topic-partition; move it away", path, name));
+      co_return fail(Errc::invalid_argument,
+                     fmt::format("{}/{} is not named topic-partition; move it away", path, name));
     }
     if (parsed->kind == DirectoryKind::deleted) {
       background_.spawn(remove_directory(io::join_path(path, name)));
@@ -330,8 +332,8 @@ void LogDirs::directory_failed(std::size_t index, Error error) {
   if (!directory.online) return;
   directory.online = false;
   directory.clean_shutdown = false;
-  const auto left = static_cast<std::size_t>(std::count_if(
-      directories_.begin(), directories_.end(), [](const Directory& other) { return other.online; }));
+  const auto left = static_cast<std::size_t>(
+      std::count_if(directories_.begin(), directories_.end(), [](const Directory& other) { return other.online; }));
   logger_.error("{} is offline: {}; {} directories are left", directory.path, error.message(), left);
   background_.spawn(tell_managers(index));
   if (options_.on_directory_failed) options_.on_directory_failed(directory.path, error, left);

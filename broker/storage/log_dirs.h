@@ -27,9 +27,9 @@ class LogManager;
 
 struct LogDirsOptions {
   std::vector<std::string> directories;  // log.dirs, in that order
-  std::string metadata_directory;        // metadata.log.dir; must be one of them or a directory of its own; empty: the first
+  std::string metadata_directory;  // metadata.log.dir; must be one of them or a directory of its own; empty: the first
   std::int32_t node_id = -1;
-  std::vector<std::string> cordoned;     // cordoned.log.dirs: get no new replicas
+  std::vector<std::string> cordoned;                            // cordoned.log.dirs: get no new replicas
   std::int64_t recovery_point_checkpoint_interval_ms = 60'000;  // log.flush.offset.checkpoint.interval.ms
   std::int64_t log_start_checkpoint_interval_ms = 60'000;       // log.flush.start.offset.checkpoint.interval.ms
   std::int64_t high_watermark_checkpoint_interval_ms = 5'000;   // replica.high.watermark.checkpoint.interval.ms
@@ -73,9 +73,10 @@ class LogDirs {
     std::unique_ptr<io::FileLock> lock;
   };
 
-  // Makes missing directories, locks all, loads and compares their meta.properties. One that has none gets it if another
-  // is formatted. Errors, with the directory's path: Errc::unavailable (locked by another process), Errc::not_found (no
-  // directory is formatted), Errc::invalid_argument (another node's or cluster's, or an id twice), the file system's.
+  // Makes missing directories, locks all, loads and compares their meta.properties. One that has none gets it if
+  // another is formatted. Errors, with the directory's path: Errc::unavailable (locked by another process),
+  // Errc::not_found (no directory is formatted), Errc::invalid_argument (another node's or cluster's, or an id twice),
+  // the file system's.
   static io::Task<Result<std::unique_ptr<LogDirs>>> open(io::Shard& shard, LogDirsOptions options);
   ~LogDirs();
   LogDirs(const LogDirs&) = delete;
@@ -117,7 +118,8 @@ class LogDirs {
   io::Task<Result<void>> identify();
   io::Task<Result<void>> list_directory(std::size_t index, std::vector<FoundLog>& found);
   io::Task<std::vector<LogOffsets>> collect();
-  io::Task<Result<void>> write_checkpoints(std::string_view file, std::function<std::optional<std::int64_t>(const LogOffsets&)> value);
+  io::Task<Result<void>> write_checkpoints(std::string_view file,
+                                           std::function<std::optional<std::int64_t>(const LogOffsets&)> value);
   io::Task<void> every(std::int64_t interval_ms, io::Task<Result<void>> (LogDirs::*checkpoint)());
   io::Task<void> tell_managers(std::size_t directory);
   io::Task<void> remove_directory(std::string path);

@@ -49,9 +49,9 @@ io::Task<Result<void>> LogLoader::check_topic_id() {
   KLAMM_CO_TRY(known);
   if (known->has_value()) {
     if (!options.topic_id.is_zero() && options.topic_id != **known) {
-      co_return fail(protocol::kafka_error(protocol::ErrorCode::inconsistent_topic_id,
-                                           fmt::format("it belongs to topic id {}, not {}", (*known)->text(),
-                                                       options.topic_id.text())));
+      co_return fail(protocol::kafka_error(
+          protocol::ErrorCode::inconsistent_topic_id,
+          fmt::format("it belongs to topic id {}, not {}", (*known)->text(), options.topic_id.text())));
     }
     options.topic_id = **known;
     co_return Result<void>();
@@ -275,7 +275,8 @@ io::Task<Result<void>> LogLoader::recover_segment(Log::SegmentRef segment, std::
 
 io::Task<Result<void>> LogLoader::drop_segments_from(std::int64_t base_offset) {
   std::vector<Log::SegmentRef> doomed;
-  for (auto at = log_.segments_.lower_bound(base_offset); at != log_.segments_.end(); ++at) doomed.push_back(at->second);
+  for (auto at = log_.segments_.lower_bound(base_offset); at != log_.segments_.end(); ++at)
+    doomed.push_back(at->second);
   // The newest first: a crash on the way leaves no hole.
   std::reverse(doomed.begin(), doomed.end());
   for (const Log::SegmentRef& segment : doomed) {
@@ -326,8 +327,7 @@ io::Task<Result<void>> LogLoader::recover_unflushed() {
 io::Task<Result<void>> LogLoader::start_empty(std::int64_t offset) {
   auto segment = std::make_shared<Segment>(log_.shard_.files(), log_.options_.directory, offset);
   const config::LogConfig& config = log_.options_.config;
-  Result<void> created =
-      co_await segment->create(config.preallocate ? config.segment_bytes : 0, log_.shard_.wall_ms());
+  Result<void> created = co_await segment->create(config.preallocate ? config.segment_bytes : 0, log_.shard_.wall_ms());
   KLAMM_CO_TRY(created);
   log_.segments_.emplace(offset, segment);
   log_.directory_dirty_ = true;

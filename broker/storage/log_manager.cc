@@ -68,8 +68,8 @@ io::Task<Result<void>> LogManager::load(std::vector<FoundLog> found) {
   // Taken from the back.
   std::reverse(queue.begin(), queue.end());
   const std::size_t count = queue.size();
-  const std::size_t workers = static_cast<std::size_t>(std::max(options_.recovery_threads_per_directory, 1)) *
-                              dirs_.directories().size();
+  const std::size_t workers =
+      static_cast<std::size_t>(std::max(options_.recovery_threads_per_directory, 1)) * dirs_.directories().size();
   const Instant begin = shard_.now();
   Result<void> result;
   io::Gate loading(shard_);
@@ -152,8 +152,9 @@ io::Task<Result<std::shared_ptr<Log>>> LogManager::create_locked(protocol::Topic
   if (closing_) co_return fail(Errc::shutting_down, "log manager");
   if (std::shared_ptr<Log> known = find(partition)) {
     if (!topic_id.is_zero() && !known->topic_id().is_zero() && known->topic_id() != topic_id) {
-      co_return fail(protocol::kafka_error(ErrorCode::inconsistent_topic_id,
-                                           fmt::format("{} belongs to topic id {}", partition, known->topic_id().text())));
+      co_return fail(
+          protocol::kafka_error(ErrorCode::inconsistent_topic_id,
+                                fmt::format("{} belongs to topic id {}", partition, known->topic_id().text())));
     }
     co_return known;
   }

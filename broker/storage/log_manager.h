@@ -23,11 +23,11 @@ namespace klamm::storage {
 
 struct LogManagerOptions {
   ProducerStateOptions producers;
-  std::int64_t retention_check_interval_ms = 300'000;         // log.retention.check.interval.ms
+  std::int64_t retention_check_interval_ms = 300'000;                    // log.retention.check.interval.ms
   std::int64_t flush_check_interval_ms = config::LogConfig::kUnlimited;  // log.flush.scheduler.interval.ms
   std::int64_t producer_expiration_check_interval_ms = 600'000;
-  std::int64_t initial_task_delay_ms = 30'000;                // log.initial.task.delay.ms
-  int recovery_threads_per_directory = 2;                     // num.recovery.threads.per.data.dir
+  std::int64_t initial_task_delay_ms = 30'000;  // log.initial.task.delay.ms
+  int recovery_threads_per_directory = 2;       // num.recovery.threads.per.data.dir
   // The configuration of a topic whose log is found at start.
   std::function<config::LogConfig(const std::string& topic)> config_of;
   Logger logger;
@@ -55,8 +55,9 @@ class LogManager {
   std::shared_ptr<Log> find(const protocol::TopicPartition& partition) const;
   // The log, made if it is not there, in the directory with the given id (or the one with the fewest logs).
   // INCONSISTENT_TOPIC_ID if its directory belongs to another topic of that name; KAFKA_STORAGE_ERROR.
-  io::Task<Result<std::shared_ptr<Log>>> create(protocol::TopicPartition partition, Uuid topic_id, config::LogConfig config,
-                                std::optional<Uuid> directory_id = std::nullopt);
+  io::Task<Result<std::shared_ptr<Log>>> create(protocol::TopicPartition partition, Uuid topic_id,
+                                                config::LogConfig config,
+                                                std::optional<Uuid> directory_id = std::nullopt);
   // Closes the log and renames its directory for deletion, which comes after file.delete.delay.ms (at the latest at the
   // next start). Nothing if there is none.
   io::Task<Result<void>> remove(protocol::TopicPartition partition);
@@ -88,8 +89,8 @@ class LogManager {
   LogOptions options_for(const protocol::TopicPartition& partition, std::size_t directory, std::string path) const;
   io::Task<void> load_some(std::vector<FoundLog>& queue, Result<void>& result);
   io::Task<Result<void>> load_one(FoundLog found);
-  io::Task<Result<std::shared_ptr<Log>>> create_locked(protocol::TopicPartition partition, Uuid topic_id, config::LogConfig config,
-                                       std::optional<Uuid> directory_id);
+  io::Task<Result<std::shared_ptr<Log>>> create_locked(protocol::TopicPartition partition, Uuid topic_id,
+                                                       config::LogConfig config, std::optional<Uuid> directory_id);
   io::Task<Result<std::size_t>> place(std::optional<Uuid> directory_id);
   io::Task<Result<void>> retire(protocol::TopicPartition partition, DirectoryKind kind);
   io::Task<void> remove_later(std::string path, std::int64_t delay_ms);
@@ -108,7 +109,8 @@ class LogManager {
   std::vector<LogOffsets> last_offsets_;  // of logs that were closed
   std::vector<std::size_t> not_clean_;
   bool closing_ = false;
-  io::AsyncMutex changing_;  // one log is made, deleted or dropped at a time; regular work holds it while it is on a log
+  io::AsyncMutex
+      changing_;  // one log is made, deleted or dropped at a time; regular work holds it while it is on a log
   io::Signal stopping_;
   io::Gate background_;
 };

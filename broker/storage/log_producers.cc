@@ -53,7 +53,8 @@ io::Task<Result<void>> Log::rebuild_producers(std::int64_t log_end, bool clean_w
         from = std::max(from, offset);
         break;
       }
-      logger_.warning("{}: {}: {}; trying an older one", options_.partition, snapshot_path(offset), good.error().message());
+      logger_.warning("{}: {}: {}; trying an older one", options_.partition, snapshot_path(offset),
+                      good.error().message());
     } else if (!(content.error() == Errc::not_found)) {
       co_return fail(std::move(content).error());
     }

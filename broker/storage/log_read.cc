@@ -119,7 +119,9 @@ io::Task<Result<FetchData>> Log::read_once(ReadRequest request, std::int64_t bou
     if (beyond->has_value()) end = (*beyond)->position;
   }
   std::int64_t size = std::min(end - first->position, std::max<std::int64_t>(request.max_bytes, 0));
-  if (request.min_one_batch) size = std::max(size, std::min(first->size, end - first->position));
+  const std::int64_t whole = std::min(first->size, end - first->position);
+  // Of a part of its first batch a reader can make nothing: Kafka's clients fail on it.
+  if (size < whole) size = request.min_one_batch ? whole : 0;
   if (size <= 0) co_return data;
 
   Result<std::shared_ptr<io::File>> file = co_await segment->file();
@@ -211,7 +213,8 @@ io::Task<Result<std::optional<TimestampAndOffset>>> Log::offset_of_max_timestamp
     SegmentRef latest;
     for (const auto& item : segments_) {
       if (item.second->largest_timestamp().timestamp < 0) continue;
-      if (!latest || item.second->largest_timestamp().timestamp > latest->largest_timestamp().timestamp) latest = item.second;
+      if (!latest || item.second->largest_timestamp().timestamp > latest->largest_timestamp().timestamp)
+        latest = item.second;
     }
     if (!latest) co_return std::optional<TimestampAndOffset>();
     const TimestampMs largest = latest->largest_timestamp().timestamp;

@@ -51,7 +51,8 @@ std::optional<protocol::TopicPartition> parse_topic_partition(std::string_view t
 
 Result<void> check_topic_name(std::string_view topic) {
   if (topic.empty()) return fail(Errc::invalid_argument, "topic name is empty");
-  if (topic == "." || topic == "..") return fail(Errc::invalid_argument, fmt::format("topic name '{}' is reserved", topic));
+  if (topic == "." || topic == "..")
+    return fail(Errc::invalid_argument, fmt::format("topic name '{}' is reserved", topic));
   if (topic.size() > kMaxTopicName) {
     return fail(Errc::invalid_argument,
                 fmt::format("topic name has {} characters, at most {} are allowed", topic.size(), kMaxTopicName));

@@ -36,8 +36,8 @@ Result<void> check_sequence(const ProducerEntry& entry, const BatchSummary& batc
   if (batch.producer_epoch != entry.epoch) {
     if (batch.base_sequence == 0) return {};
     return refuse(ErrorCode::out_of_order_sequence_number,
-                  fmt::format("producer {} begins epoch {} with sequence {}, not 0 (epoch so far {})", batch.producer_id,
-                              batch.producer_epoch, batch.base_sequence, entry.epoch));
+                  fmt::format("producer {} begins epoch {} with sequence {}, not 0 (epoch so far {})",
+                              batch.producer_id, batch.producer_epoch, batch.base_sequence, entry.epoch));
   }
   if (follows(entry.last_sequence(), batch.base_sequence)) return {};
   return refuse(ErrorCode::out_of_order_sequence_number,
@@ -48,7 +48,8 @@ Result<void> check_sequence(const ProducerEntry& entry, const BatchSummary& batc
 }  // namespace
 
 std::int32_t ProducedBatch::first_sequence() const noexcept {
-  if (last_sequence < offset_delta) return static_cast<std::int32_t>(kMostSequence - (offset_delta - last_sequence) + 1);
+  if (last_sequence < offset_delta)
+    return static_cast<std::int32_t>(kMostSequence - (offset_delta - last_sequence) + 1);
   return last_sequence - offset_delta;
 }
 
@@ -132,12 +133,15 @@ Result<void> ProducerState::add(Update& update, const BatchSummary& batch, const
       KLAMM_TRY(in_sequence);
     }
     if (entry.transaction_first_offset >= 0 && !batch.is_transactional()) {
-      return refuse(ErrorCode::invalid_txn_state,
-                    fmt::format("producer {} has an open transaction, the batch is not part of one", batch.producer_id));
+      return refuse(
+          ErrorCode::invalid_txn_state,
+          fmt::format("producer {} has an open transaction, the batch is not part of one", batch.producer_id));
     }
   }
-  entry.add_batch(batch.producer_epoch, {batch.last_sequence(), batch.offset_delta(), batch.last_offset, batch.max_timestamp});
-  if (batch.is_transactional() && entry.transaction_first_offset < 0) entry.transaction_first_offset = batch.base_offset;
+  entry.add_batch(batch.producer_epoch,
+                  {batch.last_sequence(), batch.offset_delta(), batch.last_offset, batch.max_timestamp});
+  if (batch.is_transactional() && entry.transaction_first_offset < 0)
+    entry.transaction_first_offset = batch.base_offset;
   return {};
 }
 
@@ -148,8 +152,8 @@ Result<void> ProducerState::add_marker(ProducerEntry& entry, Update& update, con
   if (origin != AppendOrigin::replication) {
     // Transactions of version 2 raise the epoch with each marker; the same one again is a retry.
     const bool retry = batch.producer_epoch == entry.epoch && (!open || batch.producer_epoch == kMostEpoch);
-    const bool fenced = transaction_version >= 2 ? batch.producer_epoch <= entry.epoch && !retry
-                                                 : batch.producer_epoch < entry.epoch;
+    const bool fenced =
+        transaction_version >= 2 ? batch.producer_epoch <= entry.epoch && !retry : batch.producer_epoch < entry.epoch;
     if (fenced) {
       return refuse(ErrorCode::invalid_producer_epoch,
                     fmt::format("marker of producer {} has epoch {}, known is {}", batch.producer_id,
@@ -162,8 +166,7 @@ Result<void> ProducerState::add_marker(ProducerEntry& entry, Update& update, con
     }
   }
   if (open) {
-    update.completed_.push_back(
-        {batch.producer_id, entry.transaction_first_offset, batch.base_offset, !marker.commit});
+    update.completed_.push_back({batch.producer_id, entry.transaction_first_offset, batch.base_offset, !marker.commit});
   }
   entry.set_epoch(batch.producer_epoch);
   entry.transaction_first_offset = -1;
@@ -233,8 +236,9 @@ Slice ProducerState::encode_snapshot() const {
   std::vector<const ProducerEntry*> sorted;
   sorted.reserve(entries_.size());
   for (const auto& item : entries_) sorted.push_back(&item.second);
-  std::sort(sorted.begin(), sorted.end(),
-            [](const ProducerEntry* left, const ProducerEntry* right) { return left->producer_id < right->producer_id; });
+  std::sort(sorted.begin(), sorted.end(), [](const ProducerEntry* left, const ProducerEntry* right) {
+    return left->producer_id < right->producer_id;
+  });
 
   const std::size_t size = kSnapshotHead + sorted.size() * kSnapshotEntry;
   Buffer::Ref buffer = Buffer::allocate(size);

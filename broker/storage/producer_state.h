@@ -131,7 +131,7 @@ class ProducerState {
 
   ProducerStateOptions options_;
   std::unordered_map<std::int64_t, ProducerEntry> entries_;
-  std::map<std::int64_t, std::int64_t> open_;         // transactions by first offset -> producer id
+  std::map<std::int64_t, std::int64_t> open_;          // transactions by first offset -> producer id
   std::map<std::int64_t, std::int64_t> unreplicated_;  // ended ones by first offset -> offset of the marker
   std::int64_t end_offset_ = 0;
 };

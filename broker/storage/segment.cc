@@ -289,8 +289,10 @@ std::pair<bool, std::optional<PlacedBatch>> Segment::find_recent(std::int64_t of
   std::size_t high = count;
   while (low < high) {
     const std::size_t middle = (low + high) / 2;
-    if (at(middle).last_offset < offset) low = middle + 1;
-    else high = middle;
+    if (at(middle).last_offset < offset)
+      low = middle + 1;
+    else
+      high = middle;
   }
   if (low == count) return {true, std::nullopt};
   return {true, at(low)};

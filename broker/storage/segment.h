@@ -64,7 +64,8 @@ class Segment {
 
   // Appends whole batches, described by `batches`, in one write. On failure the file is cut back to where it was; if
   // that fails too `damaged()` is true.
-  io::Task<Result<void>> append(std::span<const BatchSummary> batches, Bytes records, std::int32_t index_interval_bytes);
+  io::Task<Result<void>> append(std::span<const BatchSummary> batches, Bytes records,
+                                std::int32_t index_interval_bytes);
   bool damaged() const noexcept { return damaged_; }
 
   // The first batch that ends at or behind `offset`; empty if the segment has none.
@@ -88,8 +89,8 @@ class Segment {
   io::Task<Result<std::int64_t>> truncate_to(std::int64_t offset);
   // No more appends: last time index entry, indexes into their files, preallocated space off.
   io::Task<Result<void>> finish();
-  // Log file and what is written of the indexes, on the disk. An active segment's indexes may be left out: after a crash
-  // they are rebuilt.
+  // Log file and what is written of the indexes, on the disk. An active segment's indexes may be left out: after a
+  // crash they are rebuilt.
   io::Task<Result<void>> sync(bool with_indexes);
   // Closes files that were not used since the last call; only for segments that nothing is appended to.
   void release_unused();

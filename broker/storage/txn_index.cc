@@ -22,7 +22,8 @@ AbortedTransaction AbortedTransaction::decode(const std::byte* from) {
   return transaction;
 }
 
-io::Task<Result<bool>> TxnIndex::collect(std::int64_t from, std::int64_t upper, std::vector<AbortedTransaction>& found) {
+io::Task<Result<bool>> TxnIndex::collect(std::int64_t from, std::int64_t upper,
+                                         std::vector<AbortedTransaction>& found) {
   if (entries_.empty()) co_return false;
   auto border = co_await entries_.find([from](const AbortedTransaction& t) { return t.last_offset < from; });
   KLAMM_CO_TRY(border);

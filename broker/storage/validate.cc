@@ -92,7 +92,8 @@ Result<void> check_header(const record::BatchView& batch, const ValidateContext&
   if (range <= 0) return refuse(ErrorCode::invalid_record, "offset range of the batch is empty");
   if (batch.record_count() <= 0) return refuse(ErrorCode::invalid_record, "batch has no records");
   if (range != batch.record_count()) {
-    return refuse(ErrorCode::invalid_record, fmt::format("batch of {} records has offsets for {}", batch.record_count(), range));
+    return refuse(ErrorCode::invalid_record,
+                  fmt::format("batch of {} records has offsets for {}", batch.record_count(), range));
   }
   if (batch.is_control()) return refuse(ErrorCode::invalid_record, "clients may not write control batches");
   if (batch.has_producer_id() && batch.base_sequence() < 0) {
@@ -120,20 +121,22 @@ Result<void> check_records(const record::BatchFacts& facts, const ValidateContex
       errors->push_back({index, "a compacted topic takes no record without a key"});
     }
     for (std::int32_t index : facts.bad_timestamps) {
-      errors->push_back({index, fmt::format("timestamp is not between {} ms before and {} ms after the broker's time",
-                                            context.config.timestamp_before_max_ms,
-                                            context.config.timestamp_after_max_ms)});
+      errors->push_back(
+          {index, fmt::format("timestamp is not between {} ms before and {} ms after the broker's time",
+                              context.config.timestamp_before_max_ms, context.config.timestamp_after_max_ms)});
     }
   }
   if (facts.bad_timestamp_count > 0) {
     return refuse(ErrorCode::invalid_timestamp,
                   fmt::format("{} records have a timestamp that is out of range", facts.bad_timestamp_count));
   }
-  return refuse(ErrorCode::invalid_record, fmt::format("{} records have no key; the topic is compacted", facts.null_key_count));
+  return refuse(ErrorCode::invalid_record,
+                fmt::format("{} records have no key; the topic is compacted", facts.null_key_count));
 }
 
 // Timestamps as the topic wants them, in place.
-void stamp(const Slice& records, const record::BatchFacts& facts, const ValidateContext& context, ValidatedBatch& validated) {
+void stamp(const Slice& records, const record::BatchFacts& facts, const ValidateContext& context,
+           ValidatedBatch& validated) {
   const MutableBytes bytes(records.mutable_data(), records.size());
   if (context.config.timestamp_type == config::TimestampType::log_append_time) {
     validated.log_append_time_ms = context.now_ms;
@@ -164,8 +167,9 @@ Result<ValidatedBatch> validate_client_batch(Slice records, const ValidateContex
         record::recompress(*batch, target, level_of(context.config, target), context.codecs, kPlainLimitBytes);
     if (!rebuilt) return refuse(ErrorCode::invalid_record, rebuilt.error().message());
     if (static_cast<std::int64_t>(rebuilt->size()) > context.config.max_message_bytes) {
-      return refuse(ErrorCode::message_too_large, fmt::format("batch has {} bytes in the topic's codec; at most {} are taken",
-                                                              rebuilt->size(), context.config.max_message_bytes));
+      return refuse(ErrorCode::message_too_large,
+                    fmt::format("batch has {} bytes in the topic's codec; at most {} are taken", rebuilt->size(),
+                                context.config.max_message_bytes));
     }
     records = *std::move(rebuilt);
   }

@@ -29,8 +29,8 @@ struct ValidateContext {
 };
 
 struct ValidatedBatch {
-  Slice records;         // as given, or a new buffer where the batch had to be rebuilt
-  BatchSummary summary;  // offsets still as the client sent them (from 0)
+  Slice records;                        // as given, or a new buffer where the batch had to be rebuilt
+  BatchSummary summary;                 // offsets still as the client sent them (from 0)
   TimestampMs log_append_time_ms = -1;  // set if the topic has LogAppendTime
 };
 

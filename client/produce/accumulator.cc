@@ -7,8 +7,7 @@
 namespace klamm::client {
 
 namespace {
-constexpr std::size_t kPooledBytes = 16 << 20;       // free buffers kept in all
-constexpr std::size_t kEagerBufferBytes = 64 << 10;  // larger batches begin small and grow
+constexpr std::size_t kPooledBytes = 16 << 20;  // free buffers kept in all
 }  // namespace
 
 Accumulator::Accumulator(AccumulatorOptions options, std::shared_ptr<const void> delivery_executor)
@@ -64,25 +63,30 @@ record::BatchOptions Accumulator::batch_options(const Topic& topic) const {
   options.compression = options_.compression;
   options.level = options_.compression_level;
   options.size_limit_bytes = std::max(options_.batch_bytes, record::kBatchHeaderSize + 1);
-  options.initial_bytes = std::min(options.size_limit_bytes, kEagerBufferBytes);
+  // A little more than was needed lately: a batch that grows is copied, one that does not fill its buffer wastes it.
+  options.initial_bytes = std::min(topic.typical_bytes + topic.typical_bytes / 8, options.size_limit_bytes);
   options.compression_ratio = options_.compression == compress::Compression::none ? 1.0f : topic.ratio.estimate();
   return options;
 }
 
-Buffer::Ref Accumulator::take_buffer() {
-  if (pool_.empty()) return {};
-  Buffer::Ref buffer = std::move(pool_.back());
-  pool_.pop_back();
-  return buffer;
+Buffer::Ref Accumulator::take_buffer(std::size_t wanted_bytes) {
+  while (!pool_.empty()) {
+    Buffer::Ref buffer = std::move(pool_.back());
+    pool_.pop_back();
+    pool_bytes_ -= buffer->capacity();
+    if (buffer->capacity() >= wanted_bytes) return buffer;
+  }
+  return {};
 }
 
 void Accumulator::give_back(Slice&& bytes) {
   Buffer::Ref buffer = bytes.buffer();
   bytes = Slice();
-  if (!buffer || options_.batch_bytes == 0 || (pool_.size() + 1) * options_.batch_bytes > kPooledBytes) return;
+  if (!buffer || !buffer->unique()) return;
   const std::size_t capacity = buffer->capacity();
-  if (capacity < std::min(options_.batch_bytes, kEagerBufferBytes) || capacity > options_.batch_bytes) return;
-  if (buffer->unique()) pool_.push_back(std::move(buffer));
+  if (capacity > options_.batch_bytes || pool_bytes_ + capacity > kPooledBytes) return;
+  pool_bytes_ += capacity;
+  pool_.push_back(std::move(buffer));
 }
 
 void Accumulator::charge(Batch& batch, std::size_t bytes) noexcept {
@@ -119,8 +123,9 @@ Result<Accumulator::Place> Accumulator::append_to_new(Partition& partition, cons
   if (used_bytes_ != 0 && used_bytes_ + needed > options_.buffer_bytes) return fail(Errc::buffer_full);
 
   detail::DeliveryRef delivery(new detail::DeliveryBatch(partition.topic->origin, partition.index));
-  auto batch =
-      std::make_unique<Batch>(partition, batch_options(*partition.topic), take_buffer(), std::move(delivery), now);
+  const record::BatchOptions batch_settings = batch_options(*partition.topic);
+  auto batch = std::make_unique<Batch>(partition, batch_settings, take_buffer(batch_settings.initial_bytes),
+                                       std::move(delivery), now);
   const std::optional<std::int32_t> index = batch->builder.append(timestamp, key, value, headers.view());
   if (!index)
     return fail(protocol::kafka_error(ErrorCode::message_too_large, "record for topic " + partition.topic->name));
@@ -144,6 +149,8 @@ void Accumulator::close_open(Partition& partition) {
   partition.send_open = false;
   by_linger_.remove(batch);
   batch.record_count = static_cast<std::uint32_t>(batch.builder.record_count());
+  std::size_t& typical = partition.topic->typical_bytes;
+  typical = std::max(batch.builder.plain_bytes(), typical - typical / 8);
   // Records with keys in the same batch count as well: the choice is about load, not about accounts.
   partition.topic->sticky.batch_closed(partition.index, batch.builder.plain_bytes(), options_.sticky);
   if (options_.compression != compress::Compression::none) {

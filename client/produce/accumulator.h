@@ -72,7 +72,7 @@ struct Partition {
   std::int64_t producer_id = record::kNoProducerId;
   std::int16_t producer_epoch = record::kNoProducerEpoch;
   std::int32_t next_sequence = 0;
-  bool established = false;  // the leader has taken a batch under this id and epoch
+  bool established = false;   // the leader has taken a batch under this id and epoch
   bool needs_reset = false;   // sequences have a hole: a new epoch once nothing is in flight
   bool needs_new_id = false;  // and a new producer id
   std::vector<Batch*> sequenced;
@@ -89,7 +89,9 @@ struct Topic {
   std::uint64_t metadata_version = 0;
   ErrorCode error = ErrorCode::none;
   Instant asked_at = Instant::never();  // since when records wait for its partitions
+  Instant refuse_until{-1h};            // they were not found in time: all who waited are refused
   std::uint32_t round_robin = 0;
+  std::size_t typical_bytes = 1024;  // what its batches filled lately, not compressed
 };
 
 struct AccumulatorOptions {
@@ -162,7 +164,7 @@ class Accumulator {
   std::uint64_t freed() const noexcept { return freed_; }
 
  private:
-  Buffer::Ref take_buffer();
+  Buffer::Ref take_buffer(std::size_t wanted_bytes);
   void give_back(Slice&& bytes);
   void charge(Batch& batch, std::size_t bytes) noexcept;
   record::BatchOptions batch_options(const Topic& topic) const;
@@ -174,6 +176,7 @@ class Accumulator {
   IntrusiveList<Batch, &Batch::by_linger> by_linger_;
   IntrusiveList<Batch, &Batch::by_age> by_age_;
   std::vector<Buffer::Ref> pool_;
+  std::size_t pool_bytes_ = 0;
   std::vector<PartitionLoad> loads_;  // scratch
   compress::Codecs codecs_;
   std::uint64_t used_bytes_ = 0;

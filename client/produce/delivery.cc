@@ -6,6 +6,8 @@
 
 namespace klamm::detail {
 
+void DeliveryRef::destroy(DeliveryBatch* batch) noexcept { delete batch; }
+
 const DeliveryBatch::Part* DeliveryBatch::part_of(std::uint32_t index) const noexcept {
   const auto after = std::upper_bound(parts_.begin(), parts_.end(), index,
                                       [](std::uint32_t wanted, const Part& part) { return wanted < part.first_index; });

@@ -1,6 +1,7 @@
 #include "client/produce/producer_core.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "client/core/settings.h"
 #include "client/produce/murmur2.h"
@@ -59,6 +60,8 @@ ProducerCore::ProducerCore(io::Shard& shard, ProducerSettings settings, Producer
       cluster_(shard, producer_cluster(settings_), log_),
       accumulator_(accumulator_options(settings_), std::move(delivery_executor)),
       sender_(shard, cluster_, accumulator_, sender_options(settings_), log_, [this] { wake(); }),
+      default_choice_(!hooks_.partitioner && !settings_.partitioner_round_robin && !settings_.partitioner_ignore_keys),
+      compressed_(settings_.compression_type != Compression::none),
       wake_(shard),
       room_(shard),
       progress_(shard),
@@ -81,37 +84,84 @@ std::shared_ptr<ProducerCore> ProducerCore::start(io::Shard& shard, ProducerSett
 
 // ---- send ----
 
-ProducerCore::Accepted ProducerCore::send(const Record& record) {
-  Topic* topic = last_topic_;
-  if (topic == nullptr || topic->name != record.topic) [[unlikely]] {
-    topic = topic_of(record.topic);
-    last_topic_ = topic;
-  }
-  if (topic->partitions.empty() || !accepting_) [[unlikely]]
-    return wait_for_partitions(record, *topic);
+namespace {
 
+// Equal texts, by few instructions for the short ones that topics have.
+inline bool same_text(std::string_view left, std::string_view right) noexcept {
+  const std::size_t size = left.size();
+  if (size != right.size()) return false;
+  const auto equal = [&]<typename Word>(Word, std::size_t at) {
+    Word a;
+    Word b;
+    std::memcpy(&a, left.data() + at, sizeof a);
+    std::memcpy(&b, right.data() + at, sizeof b);
+    return a == b;
+  };
+  if (size >= 8) {
+    for (std::size_t at = 0; at + 8 < size; at += 8) {
+      if (!equal(std::uint64_t{}, at)) return false;
+    }
+    return equal(std::uint64_t{}, size - 8);
+  }
+  if (size >= 4) return equal(std::uint32_t{}, 0) && equal(std::uint32_t{}, size - 4);
+  for (std::size_t at = 0; at < size; ++at) {
+    if (left[at] != right[at]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// The way of nearly all records: the topic of the record before, a partition with an open batch, room in it.
+ProducerCore::Placed ProducerCore::place(const Record& record) {
+  Topic* const topic = last_topic_;
+  if (topic == nullptr || !accepting_ || !record.headers.empty() || !same_text(topic->name, record.topic)) [[unlikely]]
+    return place_slowly(record);
+  std::int32_t index = record.partition;
+  if (index < 0 && default_choice_) {
+    index = record.key.is_null()
+                ? topic->sticky.current()
+                : partition_of_key(record.key.bytes(), static_cast<std::int32_t>(topic->partitions.size()));
+  }
+  if (static_cast<std::uint32_t>(index) >= topic->partitions.size()) [[unlikely]]
+    return place_slowly(record);
+  Batch* const open = topic->partitions[static_cast<std::size_t>(index)]->open;
+  if (open == nullptr) [[unlikely]]
+    return place_slowly(record);
+  const TimestampMs timestamp = record.timestamp < 0 ? current_ms() : record.timestamp;
+  const std::optional<std::int32_t> place =
+      open->builder.append(timestamp, to_record(record.key), to_record(record.value));
+  if (!place) [[unlikely]]
+    return place_slowly(record);
+  if (compressed_) accumulator_.recharge_open(*open);
+  ++records_sent_;
+  return {open->delivery.operator->(), static_cast<std::uint32_t>(*place)};
+}
+
+ProducerCore::Placed ProducerCore::place_slowly(const Record& record) {
+  Topic* topic = last_topic_;
+  if (topic == nullptr || topic->name != record.topic) {
+    topic = topic_of(record.topic);
+    last_topic_ = topic->partitions.empty() ? nullptr : topic;  // place() counts on partitions
+  }
+  if (topic->partitions.empty() || !accepting_) return wait_for_partitions(record, *topic);
   bool sticky = false;
   std::int32_t index = record.partition;
   if (index < 0) index = choose_partition(record, *topic, sticky);
-  if (static_cast<std::uint32_t>(index) >= topic->partitions.size()) [[unlikely]]
-    return wait_for_partitions(record, *topic);
+  if (static_cast<std::uint32_t>(index) >= topic->partitions.size()) return wait_for_partitions(record, *topic);
 
   const TimestampMs timestamp = record.timestamp < 0 ? current_ms() : record.timestamp;
-  if (Batch* open = topic->partitions[static_cast<std::size_t>(index)]->open) [[likely]] {
-    std::optional<std::int32_t> place;
-    if (record.headers.empty()) [[likely]] {
-      place = open->builder.append(timestamp, to_record(record.key), to_record(record.value));
-    } else {
-      const RecordHeaders headers(record.headers);
-      place = open->builder.append(timestamp, to_record(record.key), to_record(record.value), headers.view());
-    }
-    if (place) [[likely]] {
-      if (settings_.compression_type != Compression::none) accumulator_.recharge_open(*open);
+  if (Batch* open = topic->partitions[static_cast<std::size_t>(index)]->open) {
+    const RecordHeaders headers(record.headers);
+    const std::optional<std::int32_t> place =
+        open->builder.append(timestamp, to_record(record.key), to_record(record.value), headers.view());
+    if (place) {
+      if (compressed_) accumulator_.recharge_open(*open);
       ++records_sent_;
-      return {open->delivery, static_cast<std::uint32_t>(*place)};
+      return {open->delivery.operator->(), static_cast<std::uint32_t>(*place)};
     }
   }
-  return send_to_new(record, *topic, index, sticky, timestamp);
+  return place_in_new(record, *topic, index, sticky, timestamp);
 }
 
 std::int32_t ProducerCore::choose_partition(const Record& record, Topic& topic, bool& sticky) {
@@ -131,8 +181,8 @@ std::int32_t ProducerCore::choose_partition(const Record& record, Topic& topic, 
   return current >= 0 ? current : accumulator_.choose_sticky(topic, shard_.random());
 }
 
-ProducerCore::Accepted ProducerCore::send_to_new(const Record& record, Topic& topic, std::int32_t index, bool sticky,
-                                                 TimestampMs timestamp) {
+ProducerCore::Placed ProducerCore::place_in_new(const Record& record, Topic& topic, std::int32_t index, bool sticky,
+                                                TimestampMs timestamp) {
   Partition* partition = topic.partitions[static_cast<std::size_t>(index)].get();
   if (partition->open != nullptr) {
     accumulator_.close_open(*partition);
@@ -140,7 +190,7 @@ ProducerCore::Accepted ProducerCore::send_to_new(const Record& record, Topic& to
     // A batch is full: time to go to another partition, which may have an open batch.
     if (sticky && topic.sticky.current() < 0) {
       accumulator_.choose_sticky(topic, shard_.random());
-      return send(record);
+      return place_slowly(record);
     }
   }
   if (record.timestamp < 0) {
@@ -165,7 +215,7 @@ ProducerCore::Accepted ProducerCore::send_to_new(const Record& record, Topic& to
     const Instant due = now + accumulator_.options().linger;
     if (!timer_.armed() || due < timer_.when()) timer_.arm_at(due);
   }
-  return {place->batch->delivery, place->index};
+  return {place->batch->delivery.operator->(), place->index};
 }
 
 Topic* ProducerCore::topic_of(std::string_view name) {
@@ -182,7 +232,7 @@ Topic* ProducerCore::topic_of(std::string_view name) {
   return &topic;
 }
 
-ProducerCore::Accepted ProducerCore::refuse(const Record& record, Error error) {
+ProducerCore::Placed ProducerCore::refuse(const Record& record, Error error) {
   auto origin = std::make_shared<const detail::DeliveryOrigin>(
       detail::DeliveryOrigin{std::string(record.topic), accumulator_.executor()});
   detail::DeliveryRef delivery(new detail::DeliveryBatch(std::move(origin), record.partition));
@@ -201,17 +251,17 @@ ProducerCore::Accepted ProducerCore::refuse(const Record& record, Error error) {
     sender_.outcomes().push_back(std::move(outcome));
     wake();
   }
-  return {std::move(delivery), 0};
+  return {delivery.hand_over(), 0};
 }
 
-ProducerCore::Accepted ProducerCore::not_now() {
+ProducerCore::Placed ProducerCore::not_now() {
   blocked_ = true;
   wake();
   return {};
 }
 
 // The topic's partitions, or the one wanted, are not known (yet), or nothing is accepted any more.
-ProducerCore::Accepted ProducerCore::wait_for_partitions(const Record& record, Topic& topic) {
+ProducerCore::Placed ProducerCore::wait_for_partitions(const Record& record, Topic& topic) {
   if (sender_.fatal_error()) return refuse(record, *sender_.fatal_error());
   if (!accepting_) return refuse(record, Error(Errc::shutting_down, "the producer is closed"));
   const std::string name = "topic " + topic.name;
@@ -232,6 +282,10 @@ ProducerCore::Accepted ProducerCore::wait_for_partitions(const Record& record, T
     topic.asked_at = now;
     if (!topic.partitions.empty()) cluster_.request_update();
   } else if (topic.asked_at + milliseconds(settings_.max_block_ms) <= now) {
+    topic.asked_at = Instant::never();
+    topic.refuse_until = now + milliseconds(settings_.common.retry_backoff_max_ms);
+  }
+  if (now < topic.refuse_until) {
     topic.asked_at = Instant::never();
     if (!topic.partitions.empty()) {
       return refuse(record,
@@ -423,7 +477,11 @@ io::Task<Result<RecordMetadata>> ProducerCore::send_and_wait(Record record, Canc
     co_await progress_.wait();
     if (cancellation) cancellation->wake = nullptr;
   }
-  if (const Error* error = accepted.batch->error(accepted.index)) co_return fail(*error);
+  if (const Error* error = accepted.batch->error(accepted.index)) {
+    // Hooks hear of it before the caller does, as with all others.
+    while (!stopped_ && !sender_.outcomes().empty()) co_await progress_.wait();
+    co_return fail(*error);
+  }
   RecordMetadata metadata;
   metadata.topic = accepted.batch->topic();
   metadata.partition = accepted.batch->partition();

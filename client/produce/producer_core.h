@@ -25,12 +25,20 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
                                              std::shared_ptr<const void> delivery_executor = nullptr);
   ~ProducerCore();
 
-  // See Producer::send. An empty `batch`: not now.
+  // See Producer::send. Null: not now. The batch is not counted for the caller yet: a DeliveryRef must be made at once.
+  struct Placed {
+    detail::DeliveryBatch* batch = nullptr;
+    std::uint32_t index = 0;
+  };
+  Placed place(const Record& record);
   struct Accepted {
     detail::DeliveryRef batch;
     std::uint32_t index = 0;
   };
-  Accepted send(const Record& record);
+  Accepted send(const Record& record) {
+    const Placed placed = place(record);
+    return {detail::DeliveryRef(placed.batch), placed.index};
+  }
 
   using CancellationRef = std::shared_ptr<detail::Cancellation>;
   io::Task<Result<void>> ready(CancellationRef cancellation = nullptr);
@@ -51,11 +59,12 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   ProducerCore(io::Shard& shard, ProducerSettings settings, ProducerHooks hooks,
                std::shared_ptr<const void> delivery_executor);
   Topic* topic_of(std::string_view name);
-  Accepted refuse(const Record& record, Error error);
-  Accepted not_now();
-  Accepted wait_for_partitions(const Record& record, Topic& topic);
+  Placed place_slowly(const Record& record);
+  Placed refuse(const Record& record, Error error);
+  Placed not_now();
+  Placed wait_for_partitions(const Record& record, Topic& topic);
   std::int32_t choose_partition(const Record& record, Topic& topic, bool& sticky);
-  Accepted send_to_new(const Record& record, Topic& topic, std::int32_t partition, bool sticky, TimestampMs timestamp);
+  Placed place_in_new(const Record& record, Topic& topic, std::int32_t partition, bool sticky, TimestampMs timestamp);
   TimestampMs current_ms() {
     if (!clock_is_fresh_) [[unlikely]]
       read_clock();
@@ -79,8 +88,11 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Cluster cluster_;
   Accumulator accumulator_;
   Sender sender_;
+  // What place() looks at for every record.
   Topic* last_topic_ = nullptr;
   bool accepting_ = true;
+  const bool default_choice_;  // of partitions: no hook, no other partitioner, keys count
+  const bool compressed_;
   bool stopped_ = false;
   bool awake_ = false;
   bool blocked_ = false;         // a send() has returned empty since the last progress

@@ -52,8 +52,8 @@ struct SenderCounts {
 
 class Sender {
  public:
-  // `outcomes` is filled, and `wake` called, whenever batches have ended; the caller reports them when it is safe to, and
-  // calls pump() and look_at_clock().
+  // `outcomes` is filled, and `wake` called, whenever batches have ended; the caller reports them when it is safe to,
+  // and calls pump() and look_at_clock().
   Sender(io::Shard& shard, Cluster& cluster, Accumulator& accumulator, SenderOptions options, Logger log,
          std::function<void()> wake);
 

@@ -5,8 +5,7 @@
 namespace klamm::protocol {
 namespace {
 
-Result<std::unique_ptr<AnyMessage>> decode_any(std::string_view kind, ApiKey key, std::int16_t version,
-                                                     Slice body) {
+Result<std::unique_ptr<AnyMessage>> decode_any(std::string_view kind, ApiKey key, std::int16_t version, Slice body) {
   const MessageType* type = find_message("clients", kind, static_cast<std::int16_t>(key));
   if (type == nullptr) return fail(kafka_error(ErrorCode::unsupported_version, "an API without versions"));
   return type->decode(std::move(body), version);

@@ -28,8 +28,8 @@ void write_frame_size(wire::Writer& writer, std::size_t bytes) {
 
 Result<void> expect_correlation_id(const ResponseHeader& header, std::int32_t expected) {
   if (header.correlation_id == expected) return {};
-  return fail(Errc::malformed, "response with correlation id " + std::to_string(header.correlation_id) +
-                                   " where " + std::to_string(expected) + " was expected");
+  return fail(Errc::malformed, "response with correlation id " + std::to_string(header.correlation_id) + " where " +
+                                   std::to_string(expected) + " was expected");
 }
 
 }  // namespace internal

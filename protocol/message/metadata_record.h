@@ -26,8 +26,8 @@ template <wire::Message M>
 Slice encode_metadata_record(const M& message, std::int16_t version) {
   constexpr auto kType = static_cast<std::uint32_t>(M::kRecordType);
   const auto number = static_cast<std::uint32_t>(version);
-  const std::size_t head = wire::size_of_uvarint(kMetadataFrameVersion) + wire::size_of_uvarint(kType) +
-                           wire::size_of_uvarint(number);
+  const std::size_t head =
+      wire::size_of_uvarint(kMetadataFrameVersion) + wire::size_of_uvarint(kType) + wire::size_of_uvarint(number);
   wire::Writer writer(head + message.encoded_size(version), wire::RecordsMode::copy);
   writer.write_uvarint(kMetadataFrameVersion);
   writer.write_uvarint(kType);

@@ -133,14 +133,14 @@ Result<std::int16_t> Connection::version_of(ApiKey key, VersionBounds bounds) co
   const auto wanted = static_cast<std::int16_t>(key);
   const auto found = std::lower_bound(apis_.begin(), apis_.end(), wanted,
                                       [](const ApiRange& range, std::int16_t number) { return range.key < number; });
-  std::string what = "API " + std::to_string(wanted) + " at " + endpoint_.text();
+  const auto what = [&] { return "API " + std::to_string(wanted) + " at " + endpoint_.text(); };
   if (found == apis_.end() || found->key != wanted) {
-    return fail(protocol::kafka_error(protocol::ErrorCode::unsupported_version, what + " is not served"));
+    return fail(protocol::kafka_error(protocol::ErrorCode::unsupported_version, what() + " is not served"));
   }
   const std::int16_t version = std::min(found->highest, bounds.highest);
   if (version < std::max(found->lowest, bounds.lowest)) {
     return fail(protocol::kafka_error(protocol::ErrorCode::unsupported_version,
-                                      what + " is served in versions " + std::to_string(found->lowest) + " to " +
+                                      what() + " is served in versions " + std::to_string(found->lowest) + " to " +
                                           std::to_string(found->highest) + ", needed " + std::to_string(bounds.lowest) +
                                           " to " + std::to_string(bounds.highest)));
   }

@@ -32,8 +32,8 @@ class FrameReader {
   std::size_t held_bytes() const { return buffer_ ? buffer_->capacity() : 0; }
 
  private:
-  static constexpr std::size_t kReadBytes = 64 << 10;      // one recv asks for at least this much
-  static constexpr std::size_t kTrustedBytes = 1 << 20;    // announced sizes up to this get their buffer at once
+  static constexpr std::size_t kReadBytes = 64 << 10;    // one recv asks for at least this much
+  static constexpr std::size_t kTrustedBytes = 1 << 20;  // announced sizes up to this get their buffer at once
   std::size_t pending() const { return end_ - begin_; }
   void make_room();
 

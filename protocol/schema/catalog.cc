@@ -11,8 +11,8 @@ namespace {
 
 Result<void> require_version(const MessageType& type, std::int16_t version) {
   if (type.has_version(version)) return {};
-  return fail(kafka_error(ErrorCode::unsupported_version,
-                          std::string(type.name) + " version " + std::to_string(version)));
+  return fail(
+      kafka_error(ErrorCode::unsupported_version, std::string(type.name) + " version " + std::to_string(version)));
 }
 
 }  // namespace

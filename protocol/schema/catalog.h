@@ -21,14 +21,14 @@ class AnyMessage;
 
 struct MessageType {
   std::string_view source;  // "clients", "metadata", "group-coordinator" ...
-  std::string_view kind;    // "request", "response", "header", "data", "metadata", "coordinator-key", "coordinator-value"
-  std::string_view name;    // "FetchRequest"
-  std::int16_t key;         // API key or record type; -1 without
+  std::string_view kind;  // "request", "response", "header", "data", "metadata", "coordinator-key", "coordinator-value"
+  std::string_view name;  // "FetchRequest"
+  std::int16_t key;       // API key or record type; -1 without
   std::int16_t min_version;
   std::int16_t max_version;
   std::int16_t max_stable_version;
   std::int16_t flexible_from;  // 32767 if never
-  AnyMessage* (*make_raw)();  // see make()
+  AnyMessage* (*make_raw)();   // see make()
 
   bool has_version(std::int16_t version) const noexcept { return version >= min_version && version <= max_version; }
   bool is_flexible(std::int16_t version) const noexcept { return version >= flexible_from; }

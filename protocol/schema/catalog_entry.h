@@ -31,7 +31,14 @@ class Holder final : public AnyMessage {
 
 template <typename M>
 MessageType catalog_entry(std::string_view source, std::string_view kind, std::int16_t key) {
-  return {source, kind, M::kName, key, M::kMinVersion, M::kMaxVersion, M::kMaxStableVersion, M::kFlexibleFrom,
+  return {source,
+          kind,
+          M::kName,
+          key,
+          M::kMinVersion,
+          M::kMaxVersion,
+          M::kMaxStableVersion,
+          M::kFlexibleFrom,
           []() -> AnyMessage* { return new Holder<M>(); }};
 }
 

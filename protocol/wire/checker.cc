@@ -12,8 +12,7 @@ Result<void> Checker::result() const {
   const std::string version = "version " + std::to_string(version_);
   switch (fault_) {
     case Fault::none: return {};
-    case Fault::no_version:
-      return fail(kafka_error(ErrorCode::unsupported_version, subject + " has no " + version));
+    case Fault::no_version: return fail(kafka_error(ErrorCode::unsupported_version, subject + " has no " + version));
     case Fault::absent:
       return fail(kafka_error(ErrorCode::unsupported_version, subject + " is set, but " + version + " lacks it"));
     case Fault::null: return fail(Errc::invalid_argument, subject + " is null, which " + version + " does not allow");

@@ -55,7 +55,8 @@ template <typename Struct>
 void get_structs(const JsonReader& json, const char* name, std::vector<Struct>& values, std::int16_t version) {
   values.clear();
   Struct::resize(values, json.array_size(name));
-  for (std::size_t index = 0; index < values.size(); ++index) values[index].from_json(json.element(name, index), version);
+  for (std::size_t index = 0; index < values.size(); ++index)
+    values[index].from_json(json.element(name, index), version);
 }
 template <typename Struct>
 void get_structs(const JsonReader& json, const char* name, std::optional<std::vector<Struct>>& values,

@@ -1,6 +1,17 @@
 // From bytes to a generated message and back, in one call.
+//
+// What every generated message, and every struct inside one, offers ("protocol/messages/..." in the build tree):
+//   decode(reader, version)    into an object at its defaults; faults stick in the reader, and the object is then of no
+//                              use. Byte fields are parts of the reader's slice.
+//   encoded_size(version)      exact, records included.
+//   encode(writer, version)    never fails for a message that passes check(version).
+//   check(version)             Result<void>: what that version cannot carry (a field that is set and not ignorable, a
+//                              null, a string over 32767 bytes, unknown tags).
+//   unknown_tags               tagged fields of a later version, kept and sent again.
+// The members' own comments in the generated headers say in which versions a field exists.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 
@@ -74,7 +85,8 @@ io::Pieces encode_pieces(const M& message, std::int16_t version) {
   return writer.take_pieces();
 }
 
-// A message behind its int16 version: control record values and the values of coordinator records.
+// A message behind its int16 version: values of coordinator records, transaction markers, consumer protocol metadata.
+// (KRaft's control records have a Version field of their own instead.)
 template <Message M>
 Slice encode_versioned(const M& message, std::int16_t version) {
   Writer writer(sizeof version + message.encoded_size(version), RecordsMode::copy);

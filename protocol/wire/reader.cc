@@ -28,8 +28,8 @@ Result<void> Reader::status() const {
 
 Result<void> Reader::finish() const {
   if (ok() && at_ != end_) {
-    return klamm::fail(Errc::malformed, std::to_string(remaining()) + " bytes left over of " +
-                                            std::to_string(slice_.size()));
+    return klamm::fail(Errc::malformed,
+                       std::to_string(remaining()) + " bytes left over of " + std::to_string(slice_.size()));
   }
   return status();
 }
@@ -156,6 +156,17 @@ Records Reader::read_nullable_records(bool flexible) {
   return slice ? Records(*std::move(slice)) : Records();
 }
 
+void Reader::read_string(std::string& into, bool flexible) { into = read_text(read_string_length(flexible)); }
+void Reader::read_string(std::optional<std::string>& into, bool flexible) { into = read_string(flexible); }
+void Reader::read_nullable_string(std::optional<std::string>& into, bool flexible) {
+  into = read_nullable_string(flexible);
+}
+void Reader::read_bytes(Slice& into, bool flexible) { into = read_bytes(flexible); }
+void Reader::read_bytes(std::optional<Slice>& into, bool flexible) { into = read_bytes(flexible); }
+void Reader::read_nullable_bytes(std::optional<Slice>& into, bool flexible) { into = read_nullable_bytes(flexible); }
+void Reader::read_records(Records& into, bool flexible) { into = read_records(flexible); }
+void Reader::read_nullable_records(Records& into, bool flexible) { into = read_nullable_records(flexible); }
+
 std::optional<std::size_t> Reader::read_nullable_count(bool flexible, std::size_t element_bytes) {
   const std::int64_t length = read_length(flexible);
   if (length < 0) return std::nullopt;
@@ -203,9 +214,27 @@ std::optional<std::vector<T>> Reader::read_nullable_array(bool flexible) {
   return read_elements<T>(*count, flexible);
 }
 
-#define KLAMM_ARRAY_OF(T)                                         \
-  template std::vector<T> Reader::read_array<T>(bool flexible); \
-  template std::optional<std::vector<T>> Reader::read_nullable_array<T>(bool flexible)
+template <typename T>
+void Reader::read_array(std::vector<T>& into, bool flexible) {
+  into = read_array<T>(flexible);
+}
+
+template <typename T>
+void Reader::read_array(std::optional<std::vector<T>>& into, bool flexible) {
+  into = read_array<T>(flexible);
+}
+
+template <typename T>
+void Reader::read_nullable_array(std::optional<std::vector<T>>& into, bool flexible) {
+  into = read_nullable_array<T>(flexible);
+}
+
+#define KLAMM_ARRAY_OF(T)                                                                   \
+  template std::vector<T> Reader::read_array<T>(bool flexible);                             \
+  template std::optional<std::vector<T>> Reader::read_nullable_array<T>(bool flexible);     \
+  template void Reader::read_array<T>(std::vector<T> & into, bool flexible);                \
+  template void Reader::read_array<T>(std::optional<std::vector<T>> & into, bool flexible); \
+  template void Reader::read_nullable_array<T>(std::optional<std::vector<T>> & into, bool flexible)
 KLAMM_ARRAY_OF(std::int8_t);
 KLAMM_ARRAY_OF(std::int16_t);
 KLAMM_ARRAY_OF(std::int32_t);

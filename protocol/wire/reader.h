@@ -76,6 +76,15 @@ class Reader {
   std::optional<Slice> read_nullable_bytes(bool flexible);
   Records read_records(bool flexible);
   Records read_nullable_records(bool flexible);
+  // The same into a member, which costs generated code a plain call instead of an inlined move.
+  void read_string(std::string& into, bool flexible);
+  void read_string(std::optional<std::string>& into, bool flexible);
+  void read_nullable_string(std::optional<std::string>& into, bool flexible);
+  void read_bytes(Slice& into, bool flexible);
+  void read_bytes(std::optional<Slice>& into, bool flexible);
+  void read_nullable_bytes(std::optional<Slice>& into, bool flexible);
+  void read_records(Records& into, bool flexible);
+  void read_nullable_records(Records& into, bool flexible);
   // The next `size` bytes, sharing the frame's buffer.
   Slice read_raw(std::size_t size);
   // All that is left.
@@ -91,6 +100,12 @@ class Reader {
   std::vector<T> read_array(bool flexible);
   template <typename T>
   std::optional<std::vector<T>> read_nullable_array(bool flexible);
+  template <typename T>
+  void read_array(std::vector<T>& into, bool flexible);
+  template <typename T>
+  void read_array(std::optional<std::vector<T>>& into, bool flexible);
+  template <typename T>
+  void read_nullable_array(std::optional<std::vector<T>>& into, bool flexible);
   // How many elements of `element_memory` bytes to reserve for `count` announced ones: no more memory than bytes are
   // left (and one element), the rest grows as elements really come.
   std::size_t reservable(std::size_t count, std::size_t element_memory) const noexcept {

@@ -1,7 +1,8 @@
 // klamm's side of tests/peers/messages.sh: generated messages against lines that Kafka's serializers wrote, one message
 // a line: source class version hex json.
 //
-//   message_check compare            decodes each line of stdin and encodes it again, and compares bytes and JSON; prints
+//   message_check compare            decodes each line of stdin and encodes it again, and compares bytes and JSON;
+//   prints
 //                                    what differs, then how many did not
 //   message_check mutate SEED COUNT  for each line, COUNT messages of the same type and version with other values, in
 //                                    the same form, for Kafka to read
@@ -124,7 +125,8 @@ int compare() {
     }
   }
   std::size_t all_kinds = 0;
-  for (const MessageType& type : message_catalog()) all_kinds += static_cast<std::size_t>(type.max_version - type.min_version + 1);
+  for (const MessageType& type : message_catalog())
+    all_kinds += static_cast<std::size_t>(type.max_version - type.min_version + 1);
   fmt::print("{} compared, {} different, {} of {} messages and versions\n", right, wrong, kinds.size(), all_kinds);
   return wrong == 0 && kinds.size() == all_kinds ? 0 : 1;
 }

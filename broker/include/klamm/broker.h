@@ -42,8 +42,8 @@ class Broker {
 
   // "127.0.0.1:54321", for bootstrap.servers.
   const std::string& bootstrap_servers() const noexcept;
-  // A controlled shutdown: connections are closed, the logs are flushed and closed cleanly. Waits for its end. Calling it
-  // again does nothing.
+  // A controlled shutdown: connections are closed, the logs are flushed and closed cleanly. Waits for its end. Calling
+  // it again does nothing.
   void stop();
 
  private:

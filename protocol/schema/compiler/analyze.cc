@@ -77,7 +77,8 @@ int least_bytes_of(const Message& message, const Struct& subject) {
     const bool flexible = message.flexible.contains(only);
     int bytes = flexible ? 1 : 0;
     for (const Field& field : subject.fields) {
-      if (field.versions.contains(only) && !field.tagged.contains(only)) bytes += least_bytes_of(message, field, flexible);
+      if (field.versions.contains(only) && !field.tagged.contains(only))
+        bytes += least_bytes_of(message, field, flexible);
     }
     least = std::min(least, bytes);
   }

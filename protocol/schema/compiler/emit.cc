@@ -9,7 +9,9 @@ namespace klamm::schema {
 
 bool Code::mentions(const std::string& word) const {
   // A quote and an arrow count as letters: what follows them is no parameter.
-  const auto in_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '"' || c == '>'; };
+  const auto in_word = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '"' || c == '>';
+  };
   for (std::size_t at = text_.find(word); at != std::string::npos; at = text_.find(word, at + 1)) {
     const std::size_t end = at + word.size();
     if ((at == 0 || !in_word(text_[at - 1])) && (end == text_.size() || !in_word(text_[end]))) return true;
@@ -45,8 +47,8 @@ std::string member_type(const Field& field) {
 }
 
 std::string member_reference(const Field& field) {
-  static const std::set<std::string> kParameters = {"version", "reader", "writer", "checker", "json",
-                                                    "flexible", "bytes", "tags", "tag", "other"};
+  static const std::set<std::string> kParameters = {"version",  "reader", "writer", "checker", "json",
+                                                    "flexible", "bytes",  "tags",   "tag",     "other"};
   return kParameters.count(field.member) != 0 ? "this->" + field.member : field.member;
 }
 
@@ -150,8 +152,8 @@ bool is_array_element(const Message& message, const Struct& subject) {
 
 bool has_tags(const Message& message, const Struct& subject) { return !message.flexible.cut(subject.used).empty(); }
 
-void emit_function(Code& code, const Message& message, const std::string& head, const std::vector<Parameter>& parameters,
-                   const std::string& suffix, const Code& body) {
+void emit_function(Code& code, const Message& message, const std::string& head,
+                   const std::vector<Parameter>& parameters, const std::string& suffix, const Code& body) {
   const bool uses_flexible = body.mentions("flexible");
   std::string list;
   for (const Parameter& parameter : parameters) {

@@ -27,7 +27,8 @@ std::string emit_catalog(int parts);
 
 // --- shared by the emitters ---
 
-constexpr const char* kNotice = "// Made by the schema compiler from the message tables in protocol/schema. Do not edit.\n";
+constexpr const char* kNotice =
+    "// Made by the schema compiler from the message tables in protocol/schema. Do not edit.\n";
 
 // The C++ type of a field's member, and of one element of it.
 std::string member_type(const Field& field);
@@ -63,7 +64,7 @@ struct Parameter {
   std::string type;
   std::string name;
 };
-void emit_function(Code& code, const Message& message, const std::string& head, const std::vector<Parameter>& parameters,
-                   const std::string& suffix, const Code& body);
+void emit_function(Code& code, const Message& message, const std::string& head,
+                   const std::vector<Parameter>& parameters, const std::string& suffix, const Code& body);
 
 }  // namespace klamm::schema

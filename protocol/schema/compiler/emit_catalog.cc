@@ -64,7 +64,8 @@ std::string emit_api_table(const Schema& schema) {
               yes_no(has_trait(schema, "forwarded", name)) + ", " +
               yes_no(!has_trait(schema, "response-header-v0", name)) + "},");
   }
-  return "// key, name, first and last version, last stable one, first flexible one, broker, controller, cluster_action,\n"
+  return "// key, name, first and last version, last stable one, first flexible one, broker, controller, "
+         "cluster_action,\n"
          "// forwarded, response_header_follows\n" +
          code.text();
 }

@@ -44,7 +44,8 @@ void emit_field(Code& code, const Message& message, const Struct& subject, const
   }
   if (field.ignorable) return;
   const std::string without = negated_condition(field.versions, subject.used);
-  code.line("if ((" + without + ") && (" + is_set(field) + ")) checker.absent(" + field_path(message, subject, field) + ");");
+  code.line("if ((" + without + ") && (" + is_set(field) + ")) checker.absent(" + field_path(message, subject, field) +
+            ");");
 }
 
 void emit_tags(Code& code, const Message& message, const Struct& subject) {

@@ -54,13 +54,15 @@ std::size_t fixed_size(const Field& field) {
 }
 
 // Calls `emit` for each inline field, inside the condition of its versions; neighbours share one.
-void each_inline_field(Code& code, const Struct& subject, const std::function<void(Code&, const Field&)>& emit,
-                       const std::function<bool(const Field&)>& wanted = [](const Field&) { return true; }) {
+void each_inline_field(
+    Code& code, const Struct& subject, const std::function<void(Code&, const Field&)>& emit,
+    const std::function<bool(const Field&)>& wanted = [](const Field&) { return true; }) {
   std::string open;
   for (const Field& field : subject.fields) {
     const Range here = field.versions.cut(subject.used);
     if (here.empty() || field.tagged.contains(here) || !wanted(field)) continue;
-    if (!field.tagged.cut(here).empty()) give_up(subject.name, field.name + ": inline in some versions, tagged in others");
+    if (!field.tagged.cut(here).empty())
+      give_up(subject.name, field.name + ": inline in some versions, tagged in others");
     const std::string when = condition(field.versions, subject.used);
     if (when != open) {
       if (!open.empty()) code.close();
@@ -112,12 +114,13 @@ void emit_read_structs(Code& code, const Message& message, const Struct& subject
   const std::string nullable = "reader.read_nullable_count(" + flexible + ", " + least + ")";
   std::string count = plain;
   if (nullness(subject, field) == Nullness::always) count = nullable;
-  if (nullness(subject, field) == Nullness::sometimes) count = null_condition(subject, field) + " ? " + nullable + " : " + plain;
+  if (nullness(subject, field) == Nullness::sometimes)
+    count = null_condition(subject, field) + " ? " + nullable + " : " + plain;
   code.line("wire::read_structs(reader, " + member + ", " + count + ", version);");
 }
 
-void emit_read(Code& code, const Message& message, const Struct& subject, const Field& field, const std::string& flexible,
-               const std::string& present) {
+void emit_read(Code& code, const Message& message, const Struct& subject, const Field& field,
+               const std::string& flexible, const std::string& present) {
   if (field.is_struct()) return emit_read_struct(code, subject, field, present);
   if (field.is_struct_array()) return emit_read_structs(code, message, subject, field, flexible);
   const std::string member = member_reference(field);
@@ -125,18 +128,16 @@ void emit_read(Code& code, const Message& message, const Struct& subject, const 
     code.line(member + " = reader.read_" + scalar_name(field) + "();");
     return;
   }
-  std::string what = "array<" + element_type(field) + ">";
+  std::string what = "array";
   if (!field.is_array) {
     what = field.kind == Kind::string ? "string" : field.kind == Kind::bytes ? "bytes" : "records";
   }
-  const std::string plain = "reader.read_" + what + "(" + flexible + ")";
-  const std::string nullable = "reader.read_nullable_" + what + "(" + flexible + ")";
+  const std::string plain = "reader.read_" + what + "(" + member + ", " + flexible + ")";
+  const std::string nullable = "reader.read_nullable_" + what + "(" + member + ", " + flexible + ")";
   switch (nullness(subject, field)) {
-    case Nullness::never: code.line(member + " = " + plain + ";"); break;
-    case Nullness::always: code.line(member + " = " + nullable + ";"); break;
-    case Nullness::sometimes:
-      code.line(member + " = " + null_condition(subject, field) + " ? " + nullable + " : " + plain + ";");
-      break;
+    case Nullness::never: code.line(plain + ";"); break;
+    case Nullness::always: code.line(nullable + ";"); break;
+    case Nullness::sometimes: code.line(null_condition(subject, field) + " ? " + nullable + " : " + plain + ";"); break;
   }
 }
 
@@ -156,7 +157,8 @@ void emit_read_tags(Code& code, const Message& message, const Struct& subject) {
     code.line("case " + std::to_string(field->tag) + ":");
     code.indent();
     const std::string too_early = negated_condition(field->tagged, subject.used.cut(message.flexible));
-    if (!too_early.empty()) code.line("if (" + too_early + ") return reader.fail(\"a tagged field of another version\");");
+    if (!too_early.empty())
+      code.line("if (" + too_early + ") return reader.fail(\"a tagged field of another version\");");
     emit_read(code, message, subject, *field, "true", "reader.read_tagged_presence()");
     code.line("reader.end_tag(tag);");
     code.line("break;");
@@ -251,7 +253,8 @@ void emit_write(Code& code, const Struct& subject, const Field& field, const std
     const std::string marker =
         std::string(in_tag ? "writer.write_tagged_presence(" : "writer.write_presence(") + member + ".has_value());";
     if (nullness(subject, field) == Nullness::always) code.line(marker);
-    if (nullness(subject, field) == Nullness::sometimes) code.line("if (" + null_condition(subject, field) + ") " + marker);
+    if (nullness(subject, field) == Nullness::sometimes)
+      code.line("if (" + null_condition(subject, field) + ") " + marker);
     code.line("if (" + member + ") " + member + "->encode(writer, version);");
     return;
   }
@@ -315,13 +318,13 @@ Code body_of(const std::function<void(Code&)>& emit) {
 void emit_struct(Code& code, const Message& message, const Struct& subject) {
   const std::string name = qualified(message, subject);
   const Parameter version{"std::int16_t", "version"};
-  emit_function(code, message, "void " + name + "::decode", {{"wire::Reader&", "reader"}, version}, "",
-                body_of([&](Code& body) {
-                  each_inline_field(body, subject, [&](Code& inner, const Field& field) {
-                    emit_read(inner, message, subject, field, flexible_flag(message, subject, field), "reader.read_presence()");
-                  });
-                  emit_read_tags(body, message, subject);
-                }));
+  emit_function(
+      code, message, "void " + name + "::decode", {{"wire::Reader&", "reader"}, version}, "", body_of([&](Code& body) {
+        each_inline_field(body, subject, [&](Code& inner, const Field& field) {
+          emit_read(inner, message, subject, field, flexible_flag(message, subject, field), "reader.read_presence()");
+        });
+        emit_read_tags(body, message, subject);
+      }));
   emit_function(code, message, "std::size_t " + name + "::encoded_size", {version}, " const",
                 body_of([&](Code& body) { emit_size_body(body, message, subject); }));
   if (subject.has_records) {
@@ -336,7 +339,8 @@ void emit_struct(Code& code, const Message& message, const Struct& subject) {
                   emit_write_tags(body, message, subject);
                 }));
   if (is_array_element(message, subject)) {
-    code.line("void " + name + "::resize(std::vector<" + subject.name + ">& structs, std::size_t count) { structs.resize(count); }");
+    code.line("void " + name + "::resize(std::vector<" + subject.name +
+              ">& structs, std::size_t count) { structs.resize(count); }");
     code.line();
   }
   code.line("bool " + name + "::operator==(const " + subject.name + "& other) const = default;");

@@ -98,8 +98,8 @@ void emit_includes(Code& code, const Message& message) {
 }
 
 void refuse_clashes(const Message& message, const Struct& subject) {
-  std::set<std::string> taken = {"decode", "encode", "encoded_size", "records_size", "check", "to_json", "from_json",
-                                 "resize", "unknown_tags"};
+  std::set<std::string> taken = {"decode",  "encode",    "encoded_size", "records_size", "check",
+                                 "to_json", "from_json", "resize",       "unknown_tags"};
   for (const Field& field : subject.fields) {
     if (!taken.insert(field.member).second) give_up(message.name, field.member + " is taken");
   }

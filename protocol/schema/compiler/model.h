@@ -30,7 +30,21 @@ struct Range {
   }
 };
 
-enum class Kind { boolean, int8, int16, uint16, int32, uint32, int64, float64, uuid, string, bytes, records, structure };
+enum class Kind {
+  boolean,
+  int8,
+  int16,
+  uint16,
+  int32,
+  uint32,
+  int64,
+  float64,
+  uuid,
+  string,
+  bytes,
+  records,
+  structure
+};
 
 struct Field {
   std::string name;         // as in the table

@@ -11,9 +11,9 @@ namespace klamm::schema {
 namespace {
 
 const std::map<std::string, Kind> kKinds = {
-    {"bool", Kind::boolean},  {"int8", Kind::int8},     {"int16", Kind::int16},     {"uint16", Kind::uint16},
-    {"int32", Kind::int32},   {"uint32", Kind::uint32}, {"int64", Kind::int64},     {"float64", Kind::float64},
-    {"uuid", Kind::uuid},     {"string", Kind::string}, {"bytes", Kind::bytes},     {"records", Kind::records},
+    {"bool", Kind::boolean}, {"int8", Kind::int8},     {"int16", Kind::int16}, {"uint16", Kind::uint16},
+    {"int32", Kind::int32},  {"uint32", Kind::uint32}, {"int64", Kind::int64}, {"float64", Kind::float64},
+    {"uuid", Kind::uuid},    {"string", Kind::string}, {"bytes", Kind::bytes}, {"records", Kind::records},
 };
 
 std::vector<std::string> split(const std::string& text, char separator) {
@@ -44,9 +44,7 @@ class TableParser {
   }
 
  private:
-  [[noreturn]] void fault(const std::string& what) const {
-    give_up(path_ + ":" + std::to_string(line_number_), what);
-  }
+  [[noreturn]] void fault(const std::string& what) const { give_up(path_ + ":" + std::to_string(line_number_), what); }
 
   void take(const std::vector<std::string>& tokens) {
     if (tokens[0] == "message") {
@@ -70,13 +68,21 @@ class TableParser {
     message_.root.name = message_.name;
     for (std::size_t index = 3; index < tokens.size(); ++index) {
       const auto [attribute, value] = halves(tokens[index]);
-      if (attribute == "key") message_.key = std::stoi(value);
-      else if (attribute == "valid") message_.valid = range(value);
-      else if (attribute == "flex") message_.flexible = range(value);
-      else if (attribute == "listeners") message_.listeners = split(value, ',');
-      else if (attribute == "unstable") message_.latest_unstable = true;
-      else if (attribute == "src") message_.source = value;
-      else fault("unknown attribute " + attribute);
+      if (attribute == "key") {
+        message_.key = std::stoi(value);
+      } else if (attribute == "valid") {
+        message_.valid = range(value);
+      } else if (attribute == "flex") {
+        message_.flexible = range(value);
+      } else if (attribute == "listeners") {
+        message_.listeners = split(value, ',');
+      } else if (attribute == "unstable") {
+        message_.latest_unstable = true;
+      } else if (attribute == "src") {
+        message_.source = value;
+      } else {
+        fault("unknown attribute " + attribute);
+      }
     }
     open_ = {message_.name};
   }
@@ -116,12 +122,19 @@ class TableParser {
 
   void set_attribute(Field& field, const std::string& token) {
     const auto [attribute, value] = halves(token);
-    if (attribute == "tagged") field.tagged = range(value);
-    else if (attribute == "tag") field.tag = std::stoi(value);
-    else if (attribute == "null") field.nullable = range(value);
-    else if (attribute == "default" && value != "~") field.default_text = value == "\"\"" ? "" : value;
-    else if (attribute == "flex") field.flexible = range(value);
-    else if (attribute == "ignorable") field.ignorable = true;
+    if (attribute == "tagged") {
+      field.tagged = range(value);
+    } else if (attribute == "tag") {
+      field.tag = std::stoi(value);
+    } else if (attribute == "null") {
+      field.nullable = range(value);
+    } else if (attribute == "default" && value != "~") {
+      field.default_text = value == "\"\"" ? "" : value;
+    } else if (attribute == "flex") {
+      field.flexible = range(value);
+    } else if (attribute == "ignorable") {
+      field.ignorable = true;
+    }
   }
 
   Struct& struct_named(const std::string& name) {

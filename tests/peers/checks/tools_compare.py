@@ -7,7 +7,7 @@ import re
 import peer
 
 NORMAL = (
-    (re.compile(r"\b1[5-9]\d{11}\b"), "TIME"),                                     # ms since 1970
+    (re.compile(r"\b1[5-9]\d{11}\b"), "0"),                                        # ms since 1970
     (re.compile(r"(?<=ClusterId: {14})\S+|(?<=TopicId: )\S{22}"), "ID"),
     (re.compile(r"(?<=HighWatermark: {10})\d+|(?<=Epoch: )\d+$", re.M), "N"),
     (re.compile(r"\[usable: \d+\]"), "[usable]"),                                  # Kafka's client and klamm's differ
@@ -174,7 +174,7 @@ def console_consumer(context):
         f"{first} 3 --formatter org.apache.kafka.tools.consumer.NoOpMessageFormatter",
         f"{first} 3 --formatter no.such.Formatter",
         f"{first} 2 --enable-systest-events",
-        "--topic {topic} --from-beginning --max-messages 3",
+        "--topic {topic} --partition 0 --from-beginning --max-messages 3",
         "--topic {topic} --partition 0 --offset 1 --timeout-ms 3000",
         "--topic {topic} --partition 0 --offset soon",
         "--topic {topic} --partition 0 --from-beginning --offset 1",
@@ -185,7 +185,7 @@ def console_consumer(context):
     ), topic=topic)
 
 
-@peer.check("compare/console-producer", timeout=300)
+@peer.check("compare/console-producer", timeout=600)
 def console_producer(context):
     """Each program sends the same input to a topic of its own; what Kafka's consumer then reads must be the same."""
     cases = (
@@ -254,13 +254,17 @@ def storage(context):
 @peer.check("compare/dump-log", timeout=300)
 def dump_log(context):
     """Both tools on the files of the broker under test, after it was stopped in order."""
-    broker = context.own_broker("dump").start()
-    topic = context.topic("dump", broker=broker, segment_bytes=65536)
-    lines = b"".join(b"line %d of a log\n" % number for number in range(20000))
-    for codec in ("none", "gzip", "zstd", "lz4", "snappy"):
-        peer.run([peer.program("kcat"), "-b", broker.bootstrap, "-P", "-t", topic, "-z", codec], stdin=lines)
-    peer.run([peer.program("kcat"), "-b", broker.bootstrap, "-P", "-t", topic, "-K", "|", "-H", "h=1"], stdin=b"k|v\n")
-    broker.stop()
+    broker = context.own_broker("dump")
+    broker.start()
+    try:
+        topic = context.topic("dump", broker=broker, segment_bytes=1048576)
+        lines = b"".join(b"line %d of a log\n" % number for number in range(60000))
+        for codec in ("none", "gzip", "zstd", "lz4", "snappy"):
+            peer.run([peer.program("kcat"), "-b", broker.bootstrap, "-P", "-t", topic, "-z", codec], stdin=lines)
+        peer.run([peer.program("kcat"), "-b", broker.bootstrap, "-P", "-t", topic, "-K", "|", "-H", "h=1"], stdin=b"k|v\n")
+        broker.stop()
+    finally:
+        broker.kill()
     files = {end: broker.segments(topic, end=end) for end in (".log", ".index", ".timeindex", ".snapshot")}
     metadata = broker.data / "__cluster_metadata-0"
     compared = 0

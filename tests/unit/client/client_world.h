@@ -13,7 +13,10 @@ namespace klamm::test {
 
 struct ClientWorld {
   explicit ClientWorld(std::uint64_t seed = 1, int brokers = 1, io::sim::Options options = {})
-      : simulation(seed, std::move(options)), cluster(simulation, brokers), node(simulation.add_node("client")), shard(node.shard()) {}
+      : simulation(seed, std::move(options)),
+        cluster(simulation, brokers),
+        node(simulation.add_node("client")),
+        shard(node.shard()) {}
 
   std::shared_ptr<client::ProducerCore> producer(Config config = {}, ProducerHooks hooks = {}) {
     if (!config.contains("bootstrap.servers")) config.set("bootstrap.servers", cluster.bootstrap());
@@ -50,8 +53,8 @@ struct ClientWorld {
 };
 
 // Sends the value, waiting for room; the record's delivery.
-inline io::Task<client::ProducerCore::Accepted> send(client::ProducerCore& producer, std::string topic, std::string value,
-                                                     std::int32_t partition = kAnyPartition) {
+inline io::Task<client::ProducerCore::Accepted> send(client::ProducerCore& producer, std::string topic,
+                                                     std::string value, std::int32_t partition = kAnyPartition) {
   Record record;
   record.topic = topic;
   record.value = value;

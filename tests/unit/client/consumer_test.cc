@@ -231,17 +231,19 @@ TEST_CASE("a poll ends at its timeout, and at once when it is cancelled") {
 TEST_CASE("reading goes on when leaders move and connections break") {
   for (std::uint64_t seed = 1; seed <= 15; ++seed) {
     CAPTURE(seed);
+    Random random(seed);  // used by events of the world: it must outlive that
     ClientWorld world(seed, 3, io::sim::Options::draw(seed));
     world.cluster.add_topic("log", 3);
     for (std::size_t partition = 0; partition < 3; ++partition) fill(world.cluster, "log", partition, 200);
-    Random random(seed);
     world.cluster.script = [&](std::int32_t, ApiKey) { return random.chance(0.05) ? Verdict::cut : Verdict::answer; };
     for (int move = 1; move < 20; ++move) {
       world.simulation.after(move * 20ms, [&] {
-        world.cluster.move_leader("log", static_cast<std::size_t>(random.below(3)), static_cast<std::int32_t>(random.between(1, 3)));
+        world.cluster.move_leader("log", static_cast<std::size_t>(random.below(3)),
+                                  static_cast<std::int32_t>(random.between(1, 3)));
       });
     }
-    auto consumer = world.consumer({{"max.partition.fetch.bytes", "500"}, {"retry.backoff.ms", "10"}, {"reconnect.backoff.ms", "5"}});
+    auto consumer = world.consumer(
+        {{"max.partition.fetch.bytes", "500"}, {"retry.backoff.ms", "10"}, {"reconnect.backoff.ms", "5"}});
     REQUIRE(consumer->assign({{"log", 0}, {"log", 1}, {"log", 2}}).has_value());
     Result<Values> values = world.run(read_all(*consumer, 1800));
     REQUIRE(values.has_value());
@@ -280,14 +282,14 @@ TEST_CASE("read_committed leaves out aborted transactions, and nobody sees contr
     const auto append = [&](std::string value, std::int64_t producer, bool transactional) {
       world.cluster.append("log", 0, batch_of({{std::move(value)}, 1000, producer, transactional}));
     };
-    append("plain", -1, false);                                                                // 0
-    append("aborted 1", 5, true);                                                              // 1
-    append("good 1", 6, true);                                                                 // 2
-    append("aborted 2", 5, true);                                                              // 3
-    world.cluster.append("log", 0, record::build_transaction_marker(false, 5, 0, 0, 1000));    // 4
-    append("good 2", 5, true);                                                                 // 5
-    world.cluster.append("log", 0, record::build_transaction_marker(true, 5, 0, 0, 1000));     // 6
-    world.cluster.append("log", 0, record::build_transaction_marker(true, 6, 0, 0, 1000));     // 7
+    append("plain", -1, false);                                                              // 0
+    append("aborted 1", 5, true);                                                            // 1
+    append("good 1", 6, true);                                                               // 2
+    append("aborted 2", 5, true);                                                            // 3
+    world.cluster.append("log", 0, record::build_transaction_marker(false, 5, 0, 0, 1000));  // 4
+    append("good 2", 5, true);                                                               // 5
+    world.cluster.append("log", 0, record::build_transaction_marker(true, 5, 0, 0, 1000));   // 6
+    world.cluster.append("log", 0, record::build_transaction_marker(true, 6, 0, 0, 1000));   // 7
     partition.aborted = {{5, 1}};
     auto consumer = world.consumer({{"isolation.level", committed ? "read_committed" : "read_uncommitted"}});
     REQUIRE(consumer->assign({{"log", 0}}).has_value());

@@ -69,7 +69,8 @@ io::sim::Node& FakeCluster::node(std::int32_t broker) { return brokers_.at(broke
 
 std::string FakeCluster::bootstrap() const {
   std::string all;
-  for (const auto& [id, broker] : brokers_) all += (all.empty() ? "" : ",") + broker->node.name() + ":" + std::to_string(kPort);
+  for (const auto& [id, broker] : brokers_)
+    all += (all.empty() ? "" : ",") + broker->node.name() + ":" + std::to_string(kPort);
   return all;
 }
 
@@ -182,7 +183,8 @@ io::Task<void> FakeCluster::talk(Broker& broker, std::shared_ptr<io::Stream> str
   stream->close();
 }
 
-std::optional<io::Pieces> FakeCluster::handle(Broker& broker, ApiKey key, std::int16_t version, Slice body, Duration& wait) {
+std::optional<io::Pieces> FakeCluster::handle(Broker& broker, ApiKey key, std::int16_t version, Slice body,
+                                              Duration& wait) {
   switch (key) {
     case ApiKey::api_versions: return api_versions(version);
     case ApiKey::metadata: return metadata(version, std::move(body));
@@ -287,7 +289,8 @@ ErrorCode FakeCluster::append_batch(FakePartition& to, const Slice& records, std
           return ErrorCode::none;
         }
       }
-      if (!producer.last.empty() && batch->base_sequence() != record::advance_sequence(producer.last.back().last_sequence, 1)) {
+      if (!producer.last.empty() &&
+          batch->base_sequence() != record::advance_sequence(producer.last.back().last_sequence, 1)) {
         return ErrorCode::out_of_order_sequence_number;
       }
     }
@@ -321,7 +324,8 @@ std::optional<io::Pieces> FakeCluster::produce(Broker& broker, std::int16_t vers
         code = version > 12 ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition;
       } else {
         FakePartition& to = known->second.partitions[static_cast<std::size_t>(one.index)];
-        code = to.leader == broker.id ? append_batch(to, one.records.slice(), partition.base_offset) : ErrorCode::not_leader_or_follower;
+        code = to.leader == broker.id ? append_batch(to, one.records.slice(), partition.base_offset)
+                                      : ErrorCode::not_leader_or_follower;
         if (code != ErrorCode::none) partition.base_offset = -1;
       }
       partition.error_code = to_wire(code);
@@ -347,7 +351,8 @@ io::Pieces FakeCluster::fetch(Broker& broker, std::int16_t version, Slice body, 
       auto& partition = answered.partitions.emplace_back();
       partition.partition_index = one.partition;
       partition.records = wire::Records(Slice());
-      const FakePartition* from = known == topics_.end() ? nullptr : &known->second.partitions.at(static_cast<std::size_t>(one.partition));
+      const FakePartition* from =
+          known == topics_.end() ? nullptr : &known->second.partitions.at(static_cast<std::size_t>(one.partition));
       ErrorCode code = ErrorCode::none;
       if (from == nullptr) {
         code = ErrorCode::unknown_topic_id;
@@ -424,7 +429,8 @@ io::Pieces FakeCluster::list_offsets(Broker& broker, std::int16_t version, Slice
 }
 
 io::Pieces FakeCluster::offset_for_leader_epoch(std::int16_t version, Slice body) {
-  Result<OffsetForLeaderEpochRequest> request = wire::decode_message<OffsetForLeaderEpochRequest>(std::move(body), version);
+  Result<OffsetForLeaderEpochRequest> request =
+      wire::decode_message<OffsetForLeaderEpochRequest>(std::move(body), version);
   KLAMM_CHECK(request);
   OffsetForLeaderEpochResponse response;
   for (const auto& topic : request->topics) {

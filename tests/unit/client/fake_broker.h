@@ -1,5 +1,6 @@
-// A small cluster for the SDK's tests: brokers on simulated nodes that speak Kafka's protocol, keep batches in memory, and
-// do as they are told: answer, lose an answer, fall silent, refuse. Idempotent producers are checked as Kafka does it.
+// A small cluster for the SDK's tests: brokers on simulated nodes that speak Kafka's protocol, keep batches in memory,
+// and do as they are told: answer, lose an answer, fall silent, refuse. Idempotent producers are checked as Kafka does
+// it.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +53,7 @@ struct FakePartition {
     std::deque<Batch> last;  // at most five
   };
   std::map<std::int64_t, Producer> producers;
-  std::deque<ErrorCode> produce_errors;  // answered, one a batch, instead of appending
+  std::deque<ErrorCode> produce_errors;                           // answered, one a batch, instead of appending
   std::vector<std::pair<std::int32_t, std::int64_t>> epoch_ends;  // OffsetForLeaderEpoch: epoch, end offset
   std::vector<std::pair<std::int64_t, std::int64_t>> aborted;     // producer id, first offset
 };
@@ -68,7 +69,9 @@ class FakeCluster {
   ~FakeCluster();
 
   FakeTopic& add_topic(const std::string& name, std::size_t partitions);
-  FakePartition& partition(const std::string& topic, std::size_t index) { return topics_.at(topic).partitions.at(index); }
+  FakePartition& partition(const std::string& topic, std::size_t index) {
+    return topics_.at(topic).partitions.at(index);
+  }
   void move_leader(const std::string& topic, std::size_t index, std::int32_t to);
   // Appends a batch as it is; its offsets are set.
   void append(const std::string& topic, std::size_t index, Slice batch);
@@ -76,12 +79,12 @@ class FakeCluster {
   // Asked for each request but ApiVersions. Default: answer.
   std::function<Verdict(std::int32_t broker, ApiKey key)> script;
   std::size_t max_batch_bytes = 1 << 20;
-  Duration answer_delay{0};              // before each answer
-  std::int16_t most_api_versions = 4;    // of ApiVersions: older brokers know less
+  Duration answer_delay{0};            // before each answer
+  std::int16_t most_api_versions = 4;  // of ApiVersions: older brokers know less
   bool auto_create = true;
   std::map<ApiKey, std::uint64_t> requests;  // how many came
   std::uint64_t connections = 0;
-  std::size_t most_pipelined_produces = 0;   // Produce requests that lay unanswered on one connection
+  std::size_t most_pipelined_produces = 0;  // Produce requests that lay unanswered on one connection
 
   std::string bootstrap() const;
   io::sim::Node& node(std::int32_t broker);

@@ -131,9 +131,23 @@ TEST_CASE("records with keys go where Kafka's clients would put them, the others
   CHECK(done.has_value());
   for (std::size_t partition = 0; partition < 5; ++partition) {
     for (const std::string& value : world.cluster.values("log", partition)) {
-      if (value != "no key") CHECK(client::partition_of_key(as_bytes(value), 5) == static_cast<std::int32_t>(partition));
+      if (value != "no key")
+        CHECK(client::partition_of_key(as_bytes(value), 5) == static_cast<std::int32_t>(partition));
     }
   }
+  world.end(producer);
+}
+
+TEST_CASE("records with keys wait for a topic that is not known yet") {
+  ClientWorld world;
+  world.cluster.add_topic("log", 3);
+  auto producer = world.producer();
+  const Record record{.topic = "log", .key = "key", .value = "x"};
+  CHECK_FALSE(producer->send(record).batch);
+  CHECK_FALSE(producer->send(record).batch);
+  CHECK(world.run(producer->ready()).has_value());
+  CHECK(producer->send(record).batch);
+  CHECK(world.run(producer->flush()).has_value());
   world.end(producer);
 }
 
@@ -240,7 +254,9 @@ TEST_CASE("a full buffer suspends the sender, drops nothing, and goes on when th
 TEST_CASE("waiting for room ends after max.block.ms, or when it is cancelled") {
   ClientWorld world;
   world.cluster.add_topic("log", 1);
-  world.cluster.script = [](std::int32_t, ApiKey key) { return key == ApiKey::produce ? Verdict::ignore : Verdict::answer; };
+  world.cluster.script = [](std::int32_t, ApiKey key) {
+    return key == ApiKey::produce ? Verdict::ignore : Verdict::answer;
+  };
   auto producer = world.producer({{"buffer.memory", "1100"}, {"batch.size", "1000"}, {"max.block.ms", "700"}});
   auto work = [&]() -> io::Task<int> {
     Accepted first = co_await send(*producer, "log", "x");
@@ -294,7 +310,9 @@ TEST_CASE("a flush can be cancelled and leaves the records alone") {
 TEST_CASE("close gives up at its deadline, and says which records were lost") {
   ClientWorld world;
   world.cluster.add_topic("log", 1);
-  world.cluster.script = [](std::int32_t, ApiKey key) { return key == ApiKey::produce ? Verdict::ignore : Verdict::answer; };
+  world.cluster.script = [](std::int32_t, ApiKey key) {
+    return key == ApiKey::produce ? Verdict::ignore : Verdict::answer;
+  };
   auto producer = world.producer();
   auto work = [&]() -> io::Task<int> {
     Accepted one = co_await send(*producer, "log", "x");
@@ -333,7 +351,9 @@ TEST_CASE("close delivers what is buffered") {
 TEST_CASE("a record that is not delivered in delivery.timeout.ms fails") {
   ClientWorld world;
   world.cluster.add_topic("log", 1);
-  world.cluster.script = [](std::int32_t, ApiKey key) { return key == ApiKey::produce ? Verdict::cut : Verdict::answer; };
+  world.cluster.script = [](std::int32_t, ApiKey key) {
+    return key == ApiKey::produce ? Verdict::cut : Verdict::answer;
+  };
   auto producer = world.producer({{"delivery.timeout.ms", "3000"}, {"request.timeout.ms", "1000"}});
   const Instant before = world.simulation.now();
   const Outcome outcome = world.run(ship(*producer, "log", 3));
@@ -423,8 +443,8 @@ TEST_CASE("a single record that is too large fails and the others are delivered"
 TEST_CASE("errors that pass are tried again, the others end the batch with Kafka's code") {
   ClientWorld world;
   world.cluster.add_topic("log", 2);
-  world.cluster.partition("log", 0).produce_errors = {ErrorCode::not_enough_replicas, ErrorCode::coordinator_load_in_progress,
-                                                      ErrorCode::none};
+  world.cluster.partition("log", 0).produce_errors = {ErrorCode::not_enough_replicas,
+                                                      ErrorCode::coordinator_load_in_progress, ErrorCode::none};
   world.cluster.partition("log", 1).produce_errors = {ErrorCode::topic_authorization_failed};
   auto producer = world.producer({{"retry.backoff.ms", "10"}});
   auto work = [&]() -> io::Task<int> {
@@ -458,8 +478,26 @@ TEST_CASE("an unknown topic fails after max.block.ms with Kafka's code") {
     co_return 0;
   };
   world.simulation.run(world.shard, work);
+  // Those who waited with it are refused with it, not one after the other.
+  io::Gate gate(world.shard);
+  int refused = 0;
+  auto many = [&]() -> io::Task<int> {
+    const Instant before = world.shard.now();
+    auto one = [&]() -> io::Task<void> {
+      const Record record{.topic = "nowhere", .value = "x"};
+      Result<RecordMetadata> outcome = co_await producer->send_and_wait(record);
+      refused += outcome ? 0 : 1;
+    };
+    for (int waiter = 0; waiter < 10; ++waiter) gate.spawn(one());
+    co_await gate.close();
+    CHECK(world.shard.now() - before < 2s);
+    co_return 0;
+  };
+  world.simulation.run_for(5s);
+  world.simulation.run(world.shard, many);
+  CHECK(refused == 10);
   // It waits between its questions.
-  CHECK(world.cluster.requests[ApiKey::metadata] < 20);
+  CHECK(world.cluster.requests[ApiKey::metadata] < 40);
   world.end(producer);
 }
 
@@ -544,10 +582,12 @@ TEST_CASE("under random faults every record arrives once and in order") {
     };
     for (int move = 1; move < 10; ++move) {
       world.simulation.after(move * 300ms, [&] {
-        world.cluster.move_leader("log", static_cast<std::size_t>(random.below(3)), static_cast<std::int32_t>(random.between(1, 3)));
+        world.cluster.move_leader("log", static_cast<std::size_t>(random.below(3)),
+                                  static_cast<std::int32_t>(random.between(1, 3)));
       });
     }
-    auto producer = world.producer({{"batch.size", "200"}, {"linger.ms", "1"}, {"retry.backoff.ms", "10"}, {"request.timeout.ms", "2000"}});
+    auto producer = world.producer(
+        {{"batch.size", "200"}, {"linger.ms", "1"}, {"retry.backoff.ms", "10"}, {"request.timeout.ms", "2000"}});
     auto work = [&]() -> io::Task<Result<void>> {
       for (int number = 0; number < 1500; ++number) {
         co_await send(*producer, "log", std::to_string(number), number % 3);

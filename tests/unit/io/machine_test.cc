@@ -189,7 +189,8 @@ TEST_CASE("timers fire in order and cancelled ones do not") {
   Machine machine(two_shards());
   auto order = [](Shard& shard) -> Task<std::string> {
     std::string fired;
-    Timer second(shard, [&] { fired += "2"; }), first(shard, [&] { fired += "1"; }), never(shard, [&] { fired += "x"; });
+    Timer second(shard, [&] { fired += "2"; }), first(shard, [&] { fired += "1"; }),
+        never(shard, [&] { fired += "x"; });
     second.arm_in(4ms);
     never.arm_in(3ms);
     first.arm_in(2ms);

@@ -33,8 +33,8 @@ void round_trip(const std::vector<Value>& values, Write write, Read read) {
 }  // namespace
 
 TEST_CASE("varints read back at every length, and their sizes are exact") {
-  std::vector<std::int64_t> longs = {0, 1, -1, 63, 64, -64, -65, std::numeric_limits<std::int64_t>::max(),
-                                     std::numeric_limits<std::int64_t>::min()};
+  std::vector<std::int64_t> longs = {
+      0, 1, -1, 63, 64, -64, -65, std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()};
   std::vector<std::int32_t> ints = {0, 1, -1, std::numeric_limits<std::int32_t>::max(),
                                     std::numeric_limits<std::int32_t>::min()};
   std::vector<std::uint64_t> unsigned_longs = {0, 127, 128, ~std::uint64_t{0}};
@@ -140,7 +140,8 @@ TEST_CASE("hostile lengths are faults and reserve nothing") {
   for (const bool flexible : {false, true}) {
     CAPTURE(flexible);
     // The largest length that fits, with two bytes behind it.
-    const Slice huge = flexible ? bytes_of({0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2}) : bytes_of({0x7f, 0xff, 0xff, 0xff, 1, 2});
+    const Slice huge =
+        flexible ? bytes_of({0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2}) : bytes_of({0x7f, 0xff, 0xff, 0xff, 1, 2});
     const Slice huge_text = flexible ? huge : bytes_of({0x7f, 0xff, 1, 2});
     Reader text(huge_text);
     CHECK(text.read_string(flexible).capacity() < 64);
@@ -254,9 +255,9 @@ TEST_CASE("what was written reads back in both forms") {
     const std::vector<std::string> texts = {"", "two"};
     const std::optional<std::vector<Uuid>> uuids = std::vector<Uuid>{{1, 2}};
     const Slice blob = Slice::copy("blob");
-    const std::size_t bytes = size_of(none, flexible) + size_of(std::string("text"), flexible) + size_of(blob, flexible) +
-                              size_of_fixed(numbers, flexible) + size_of(texts, flexible) + size_of_fixed(uuids, flexible) +
-                              size_of(Records(blob), flexible);
+    const std::size_t bytes = size_of(none, flexible) + size_of(std::string("text"), flexible) +
+                              size_of(blob, flexible) + size_of_fixed(numbers, flexible) + size_of(texts, flexible) +
+                              size_of_fixed(uuids, flexible) + size_of(Records(blob), flexible);
     Writer writer(bytes, RecordsMode::copy);
     writer.write_string(none, flexible);
     writer.write_string(std::string("text"), flexible);

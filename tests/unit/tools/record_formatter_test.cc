@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <vector>
 
 namespace klamm::tools {
 namespace {
@@ -41,10 +42,10 @@ TEST_CASE("the value alone is printed by default, null as the null literal") {
 
 TEST_CASE("fields come in Kafka's order, parted by the key separator") {
   RecordView record = sample();
-  constexpr auto kAll = {"print.value",  "print.key",       "print.headers",  "print.epoch",
-                         "print.offset", "print.partition", "print.timestamp"};
+  const std::vector<const char*> all = {"print.value",  "print.key",       "print.headers",  "print.epoch",
+                                        "print.offset", "print.partition", "print.timestamp"};
   Config properties;
-  for (const char* name : kAll) properties.set(name, "true");
+  for (const char* name : all) properties.set(name, "true");
   Result<RecordFormatter> formatter = RecordFormatter::create(kDefault, properties);
   REQUIRE(formatter);
   std::string out;

@@ -23,9 +23,9 @@ TEST_CASE("keys come in the order in which a Java HashMap is walked") {
   const std::vector<std::string> wanted = {"con", "nosuchtopic2",       "nosuchtopic", "m",
                                            "t1",  "__consumer_offsets", "ra",          "t_2.x"};
   CHECK(java_map_order(topics) == wanted);
-  // As its delete-records tool printed these partitions.
-  const std::vector<TopicPartition> partitions = {{"con", 0}, {"con", 7}, {"t1", 0}};
-  const std::vector<TopicPartition> walked = {{"t1", 0}, {"con", 7}, {"con", 0}};
+  // As its log-dirs tool printed these partitions.
+  const std::vector<TopicPartition> partitions = {{"t1", 0}, {"t1", 1}, {"con", 0}};
+  const std::vector<TopicPartition> walked = {{"con", 0}, {"t1", 1}, {"t1", 0}};
   CHECK(java_map_order(partitions) == walked);
 }
 

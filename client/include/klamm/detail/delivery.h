@@ -38,8 +38,11 @@ class DeliveryRef {
   explicit operator bool() const noexcept { return batch_ != nullptr; }
   DeliveryBatch* operator->() const noexcept { return batch_; }
   DeliveryBatch& operator*() const noexcept { return *batch_; }
+  // Gives the count up without destroying the batch, even if it was the last: another reference must be made at once.
+  DeliveryBatch* hand_over() noexcept;
 
  private:
+  static void destroy(DeliveryBatch* batch) noexcept;
   DeliveryBatch* batch_ = nullptr;
 };
 
@@ -92,7 +95,12 @@ inline DeliveryRef::DeliveryRef(DeliveryBatch* batch) noexcept : batch_(batch) {
   if (batch_ != nullptr) ++batch_->owners_;
 }
 inline DeliveryRef::~DeliveryRef() {
-  if (batch_ != nullptr && --batch_->owners_ == 0) delete batch_;
+  if (batch_ != nullptr && --batch_->owners_ == 0) [[unlikely]]
+    destroy(batch_);
+}
+inline DeliveryBatch* DeliveryRef::hand_over() noexcept {
+  if (batch_ != nullptr) --batch_->owners_;
+  return std::exchange(batch_, nullptr);
 }
 
 }  // namespace klamm::detail

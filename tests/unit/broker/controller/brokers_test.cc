@@ -260,6 +260,28 @@ TEST_CASE("a broker that stopped uncleanly leads its only replica again, as the 
   CHECK(lab.partition("a").recovery_state == metadata::LeaderRecoveryState::recovering);
 }
 
+TEST_CASE("the only replica leads again also if its session ran out before its unclean stop became known") {
+  BrokerLab lab;
+  lab.add_broker(1);
+  lab.create("a", {{1}});
+  lab.now = lab.now + 20s;
+  REQUIRE(expired_broker(lab.view()) == 1);
+  Records records;
+  fence_broker(lab.view(), 1, records);
+  lab.apply(records);
+  CHECK(lab.partition("a").leader == metadata::kNoLeader);
+  CHECK(lab.partition("a").elr == std::vector<std::int32_t>{1});
+  auto again = lab.registration(1, 2);
+  again.log_dirs = {Uuid{2000, 1}};
+  again.previous_broker_epoch = -1;
+  REQUIRE(lab.register_code(again) == ErrorCode::none);
+  CHECK(lab.partition("a").elr.empty());
+  CHECK(lab.partition("a").last_known_elr == std::vector<std::int32_t>{1});
+  lab.beat(1, false);
+  CHECK(lab.partition("a").leader == 1);
+  CHECK(lab.partition("a").last_known_elr.empty());
+}
+
 TEST_CASE("without ELR the last member stays in the ISR and leads again when it is back") {
   BrokerLab lab(false);
   lab.add_broker(1);

@@ -42,19 +42,19 @@ TEST_CASE("bytes that are no request close their connection and no other") {
   Client bystander(node);
   REQUIRE(serves(bystander));
   const std::string cases[] = {
-      number(-1),                                         // negative size
-      number(100'001) + "x",                              // over the limit
-      number(0x7fffffff),                                 // far over
-      number(0),                                          // no header
-      number(3) + "abc",                                  // a header cut short
-      frame(9999, 0, ""),                                 // an unknown API
-      frame(-1, 0, ""),                                   //
-      frame(3, 99, ""),                                   // a version nobody has
-      frame(0, 2, ""),                                    // advertised for old clients, but refused
-      frame(3, 1, std::string("\x7f\xff\xff\xff", 4)),    // an array longer than the frame
-      frame(1, 4, "short"),                               // a body that does not decode
-      std::string(5000, '\xee'),                          // noise
-      "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",        // another protocol: its first word is a size over the limit
+      number(-1),                                       // negative size
+      number(100'001) + "x",                            // over the limit
+      number(0x7fffffff),                               // far over
+      number(0),                                        // no header
+      number(3) + "abc",                                // a header cut short
+      frame(9999, 0, ""),                               // an unknown API
+      frame(-1, 0, ""),                                 //
+      frame(3, 99, ""),                                 // a version nobody has
+      frame(0, 2, ""),                                  // advertised for old clients, but refused
+      frame(3, 1, std::string("\x7f\xff\xff\xff", 4)),  // an array longer than the frame
+      frame(1, 4, "short"),                             // a body that does not decode
+      std::string(5000, '\xee'),                        // noise
+      "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",      // another protocol: its first word is a size over the limit
   };
   for (const std::string& bytes : cases) {
     Client odd(node);
@@ -97,7 +97,8 @@ TEST_CASE("requests pipelined on one connection are answered in order") {
   Client client(node);
   io::Pieces burst;
   for (std::int32_t id = 0; id < 300; ++id) {
-    for (io::Piece& piece : protocol::encode_request(protocol::ApiVersionsRequest{{"test"}, {"1"}}, 4, id, "test")) burst.push_back(std::move(piece));
+    for (io::Piece& piece : protocol::encode_request(protocol::ApiVersionsRequest{{"test"}, {"1"}}, 4, id, "test"))
+      burst.push_back(std::move(piece));
   }
   REQUIRE(client.send(std::move(burst)));
   for (std::int32_t id = 0; id < 300; ++id) {

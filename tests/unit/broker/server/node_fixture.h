@@ -31,7 +31,8 @@ inline config::BrokerConfig node_config(std::map<std::string, std::string> extra
 // Formatted files in memory, shared by the nodes that run on it one after the other.
 class Host {
  public:
-  explicit Host(unsigned shards = 2) : machine_({.shards = shards, .seed = 1, .disk_threads = 2, .memory_files = true}) {
+  explicit Host(unsigned shards = 2)
+      : machine_({.shards = shards, .seed = 1, .disk_threads = 2, .memory_files = true}) {
     metadata::FormatOptions format;
     format.cluster_id = "AAAAAAAAQUCAAAAAAAAAAQ";
     format.node_id = 1;
@@ -58,7 +59,8 @@ class RunningNode {
 
  private:
   io::Task<Result<void>> start(config::BrokerConfig config) {
-    node_ = std::make_unique<Node>(host_.machine(), NodeOptions{std::move(config), Logger(stderr_sink(), LogLevel::warning), {}});
+    node_ = std::make_unique<Node>(host_.machine(),
+                                   NodeOptions{std::move(config), Logger(stderr_sink(), LogLevel::warning), {}});
     Result<void> started = co_await node_->start();
     co_return started;
   }

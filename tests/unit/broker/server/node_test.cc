@@ -54,7 +54,8 @@ protocol::ProduceRequest produce_to(const Uuid& topic_id, std::int32_t partition
   return request;
 }
 
-std::vector<std::string> fetch_values(Client& client, const Uuid& topic_id, std::int32_t partition, std::int64_t offset) {
+std::vector<std::string> fetch_values(Client& client, const Uuid& topic_id, std::int32_t partition,
+                                      std::int64_t offset) {
   protocol::FetchRequest request;
   request.max_wait_ms = 5'000;
   request.min_bytes = 1;
@@ -101,7 +102,8 @@ TEST_CASE("a node starts, creates a topic, takes records and gives them back, al
     CHECK(versions.api_keys.size() > 20);
     topic_id = create_topic(client, "log", 3);
     for (std::int32_t partition = 0; partition < 3; ++partition) {
-      const auto response = client.call<protocol::ProduceResponse>(produce_to(topic_id, partition, batch_of({"a", "b"})));
+      const auto response =
+          client.call<protocol::ProduceResponse>(produce_to(topic_id, partition, batch_of({"a", "b"})));
       REQUIRE(response.responses.at(0).partition_responses.at(0).error_code == 0);
       CHECK(response.responses[0].partition_responses[0].base_offset == 0);
     }

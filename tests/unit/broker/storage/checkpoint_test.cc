@@ -15,8 +15,8 @@ TEST_CASE("offset checkpoints have Kafka's text and come back the same") {
   CHECK(format_offset_checkpoint({}) == "0\n0\n");
   CHECK(parse_offset_checkpoint("").value().empty());
   CHECK(parse_offset_checkpoint("0\n0\n").value().empty());
-  for (const char* bad : {"1\n0\n", "x\n", "0\n", "0\n1\n", "0\n0\na 0 1\n", "0\n1\na 0\n", "0\n1\na 0 x\n", "0\n1\na x 1\n",
-                          "0\n2\na 0 1\na 0 2\n", "0\n-1\n"}) {
+  for (const char* bad : {"1\n0\n", "x\n", "0\n", "0\n1\n", "0\n0\na 0 1\n", "0\n1\na 0\n", "0\n1\na 0 x\n",
+                          "0\n1\na x 1\n", "0\n2\na 0 1\na 0 2\n", "0\n-1\n"}) {
     CAPTURE(bad);
     CHECK(!parse_offset_checkpoint(bad).has_value());
   }
@@ -60,8 +60,9 @@ TEST_CASE("meta.properties are written as Kafka does and checked when read") {
   CHECK(parse_meta_properties(text).value() == meta);
   CHECK(parse_meta_properties("version=1\ncluster.id=c\nnode.id=0\n").value() == MetaProperties{"c", 0, Uuid()});
   CHECK(parse_meta_properties("version=0\nbroker.id=1\n").error() == Errc::unsupported);
-  for (const char* bad : {"", "version=1\nnode.id=1\n", "version=1\ncluster.id=c\n", "version=1\ncluster.id=c\nnode.id=x\n",
-                          "version=1\ncluster.id=c\nnode.id=1\ndirectory.id=zz\n"}) {
+  for (const char* bad :
+       {"", "version=1\nnode.id=1\n", "version=1\ncluster.id=c\n", "version=1\ncluster.id=c\nnode.id=x\n",
+        "version=1\ncluster.id=c\nnode.id=1\ndirectory.id=zz\n"}) {
     CAPTURE(bad);
     CHECK(parse_meta_properties(bad).error() == Errc::malformed);
   }

@@ -20,7 +20,8 @@ struct Disk {
   Disk() {
     const char* kept = std::getenv("KLAMM_TEST_LOG_DIR");
     keep = kept != nullptr;
-    root = keep ? std::string(kept) : (std::filesystem::temp_directory_path() / fmt::format("klamm-log-{}", getpid())).string();
+    root = keep ? std::string(kept)
+                : (std::filesystem::temp_directory_path() / fmt::format("klamm-log-{}", getpid())).string();
     std::filesystem::remove_all(root);
   }
   ~Disk() {
@@ -59,8 +60,8 @@ Slice read_records(Disk& disk, Log& log, std::int64_t offset) {
   if (data->size_bytes == 0) return {};
   const auto& region = std::get<io::FileRegion>(data->records.at(0));
   Buffer::Ref buffer = Buffer::allocate(region.size);
-  Result<std::size_t> got = disk.machine.run(
-      0, disk.machine.at(0).files().read_region(region, MutableBytes(buffer->data(), region.size)));
+  Result<std::size_t> got =
+      disk.machine.run(0, disk.machine.at(0).files().read_region(region, MutableBytes(buffer->data(), region.size)));
   REQUIRE(got.has_value());
   return Slice(std::move(buffer), *got);
 }
@@ -90,7 +91,8 @@ TEST_CASE("a log on the real disk with all codecs and transactions is read back 
   std::int64_t batches = 0;
   const auto records = [&](int i) {
     std::vector<TestRecord> list;
-    for (int j = 0; j < 20; ++j) list.push_back({fmt::format("value {} of batch {}", j, i), now + i, fmt::format("key {}", j)});
+    for (int j = 0; j < 20; ++j)
+      list.push_back({fmt::format("value {} of batch {}", j, i), now + i, fmt::format("key {}", j)});
     return list;
   };
   for (int i = 0; i < 200; ++i) {
@@ -100,7 +102,8 @@ TEST_CASE("a log on the real disk with all codecs and transactions is read back 
                                          .base_sequence = transactional ? sequence : i / 10 * 100 + (i % 10 - 5) * 20,
                                          .transactional = transactional};
     if (transactional) sequence += 20;
-    disk.append(*log, leader_append(make_batch(records(i), producer, static_cast<compress::Compression>(i % 5)), i / 50));
+    disk.append(*log,
+                leader_append(make_batch(records(i), producer, static_cast<compress::Compression>(i % 5)), i / 50));
     ++batches;
     if (i % 10 == 6) {
       LeaderAppend marker = leader_append(record::build_transaction_marker(i % 20 == 6, 1000, 0, 3, now + i), i / 50);

@@ -87,7 +87,9 @@ struct Storage {
   }
   static protocol::TopicPartition name(std::int32_t partition) { return {"t", protocol::PartitionIndex(partition)}; }
   std::vector<std::string> list(const std::string& path) { return run(shard().files().list(path)).value(); }
-  std::string text(const std::string& path) { return std::string(run(io::read_file(shard().files(), path)).value().text()); }
+  std::string text(const std::string& path) {
+    return std::string(run(io::read_file(shard().files(), path)).value().text());
+  }
 
   io::sim::Node& node;
   LogDirsOptions dirs_options;
@@ -98,7 +100,8 @@ struct Storage {
 };
 
 bool contains(const std::vector<std::string>& names, const std::string& part) {
-  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return name.find(part) != std::string::npos; });
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return name.find(part) != std::string::npos; });
 }
 
 }  // namespace
@@ -120,11 +123,13 @@ TEST_CASE("logs are spread over directories, and a clean stop leaves Kafka's fil
   REQUIRE(first.stop(41).has_value());
   CHECK(first.text("/d1/.kafka_cleanshutdown") == R"({"version":0,"brokerEpoch":41})");
   for (const char* directory : {"/d1", "/d2"}) {
-    const auto offsets = parse_offset_checkpoint(first.text(std::string(directory) + "/recovery-point-offset-checkpoint"));
+    const auto offsets =
+        parse_offset_checkpoint(first.text(std::string(directory) + "/recovery-point-offset-checkpoint"));
     REQUIRE(offsets.has_value());
     CHECK(offsets->size() == 3);
     for (const auto& [partition, offset] : *offsets) CHECK(offset == partition.partition.value() + 1);
-    CHECK(parse_offset_checkpoint(first.text(std::string(directory) + "/replication-offset-checkpoint")).value() == *offsets);
+    CHECK(parse_offset_checkpoint(first.text(std::string(directory) + "/replication-offset-checkpoint")).value() ==
+          *offsets);
     CHECK(first.text(std::string(directory) + "/log-start-offset-checkpoint") == "0\n0\n");
   }
   Storage second(node);
@@ -227,7 +232,8 @@ TEST_CASE("a failed directory goes offline with its logs, the others serve on") 
   simulation.run_for(1s);
   CHECK(left == 1);
   CHECK(storage.lost.size() == 2);
-  for (const protocol::TopicPartition& partition : storage.lost) CHECK(storage.end_of(partition.partition.value()) == -1);
+  for (const protocol::TopicPartition& partition : storage.lost)
+    CHECK(storage.end_of(partition.partition.value()) == -1);
   for (std::int32_t i = 0; i < 4; ++i) {
     if (storage.end_of(i) >= 0) REQUIRE(storage.append(i, make_batch(1)).has_value());
   }

@@ -32,7 +32,8 @@ struct Model {
   void truncate(std::int64_t offset) {
     if (offset >= end) return;
     end = offset;
-    while (!batches.empty() && batches.back().base + static_cast<std::int64_t>(batches.back().records.size()) > offset) {
+    while (!batches.empty() &&
+           batches.back().base + static_cast<std::int64_t>(batches.back().records.size()) > offset) {
       end = std::min(end, batches.back().base);
       batches.pop_back();
     }
@@ -54,14 +55,24 @@ class History {
   void run(int steps) {
     for (int i = 0; i < steps; ++i) {
       const std::uint64_t dice = random_.below(100);
-      if (dice < 60) append_some();
-      else if (dice < 70) check_reads();
-      else if (dice < 75) check_timestamps();
-      else if (dice < 80) truncate();
-      else if (dice < 85) delete_records();
-      else if (dice < 90) REQUIRE(world_.run(random_.chance(0.5) ? log_->roll() : log_->flush()).has_value());
-      else if (dice < 95) log_ = world_.reopen_clean(std::move(log_));
-      else log_ = world_.reopen_killed(std::move(log_), random_.between(0, log_->recovery_point()));
+      if (dice < 60)
+        append_some();
+      else if (dice < 70)
+        check_reads();
+      else if (dice < 75)
+        check_timestamps();
+      else if (dice < 80)
+        truncate();
+      else if (dice < 85)
+        delete_records();
+      else if (dice < 90)
+        REQUIRE(world_.run(random_.chance(0.5) ? log_->roll() : log_->flush()).has_value());
+      else if (dice < 95)
+        log_ = world_.reopen_clean(std::move(log_));
+      else {
+        const std::int64_t surviving = random_.between(0, log_->recovery_point());
+        log_ = world_.reopen_killed(std::move(log_), surviving);
+      }
       check_offsets();
     }
     check_reads();
@@ -77,11 +88,13 @@ class History {
     const std::int64_t count = random_.between(1, 6);
     for (std::int64_t i = 0; i < count; ++i) {
       const TimestampMs time = 10000 + random_.between(-500, 500) + model_.end * 20;
-      records.push_back({std::string(static_cast<std::size_t>(random_.between(0, 80)), 'v') + std::to_string(model_.end + i), time});
+      records.push_back(
+          {std::string(static_cast<std::size_t>(random_.between(0, 80)), 'v') + std::to_string(model_.end + i), time});
       batch.records.push_back({model_.end + i, time, records.back().value, model_.epoch});
     }
     const auto codec = static_cast<compress::Compression>(random_.below(5));
-    Result<AppendInfo> info = world_.run(log_->append_as_leader(leader_append(make_batch(records, {}, codec), model_.epoch)));
+    Result<AppendInfo> info =
+        world_.run(log_->append_as_leader(leader_append(make_batch(records, {}, codec), model_.epoch)));
     REQUIRE_MESSAGE(info.has_value(), info.error().message());
     CHECK(info->first_offset == batch.base);
     model_.end += count;
@@ -130,7 +143,8 @@ class History {
     const TimestampMs wanted = 10000 + random_.between(-600, model_.end * 20 + 600);
     const auto found = world_.run(log_->offset_for_timestamp(wanted));
     REQUIRE(found.has_value());
-    const auto first = std::find_if(all.begin(), all.end(), [&](const ReadBack& record) { return record.timestamp >= wanted; });
+    const auto first =
+        std::find_if(all.begin(), all.end(), [&](const ReadBack& record) { return record.timestamp >= wanted; });
     REQUIRE(found->has_value() == (first != all.end()));
     if (first != all.end()) CHECK((*found)->offset == first->offset);
   }

@@ -173,9 +173,7 @@ TEST_CASE("a retried batch is answered with its first offset, also after restart
   const auto batch_of = [&](std::int32_t sequence) { return make_batch(3, now, 10, producer(7, 0, sequence)); };
   auto log = world.open(world.options(small_segments()));
   for (int i = 0; i < 20; ++i) append(world, *log, batch_of(3 * i));
-  const auto retry = [&](int batch) {
-    return world.run(log->append_as_leader(leader_append(batch_of(3 * batch))));
-  };
+  const auto retry = [&](int batch) { return world.run(log->append_as_leader(leader_append(batch_of(3 * batch)))); };
   for (int i = 15; i < 20; ++i) {
     Result<AppendInfo> info = retry(i);
     REQUIRE(info.has_value());
@@ -223,22 +221,23 @@ TEST_CASE("a damaged snapshot is passed over for an older one") {
 TEST_CASE("committed readers stop at the oldest open transaction and learn of aborted ones, also after restarts") {
   World world;
   auto log = world.open(world.options(small_segments()));
-  append(world, *log, make_batch(3));                                             // 0..2
-  append(world, *log, make_batch(2, 1000, 10, producer(1, 0, 0, true)));          // 3, 4
-  append(world, *log, make_batch(2, 1000, 10, producer(2, 0, 0, true)));          // 5, 6
+  append(world, *log, make_batch(3));                                     // 0..2
+  append(world, *log, make_batch(2, 1000, 10, producer(1, 0, 0, true)));  // 3, 4
+  append(world, *log, make_batch(2, 1000, 10, producer(2, 0, 0, true)));  // 5, 6
   CHECK(log->last_stable_offset() == 3);
   CHECK(read_all(world, *log, 0, FetchIsolation::committed).size() == 3);
   CHECK(refusal(world, *log, make_batch(1, 1000, 10, producer(1, 0, 2))) == ErrorCode::invalid_txn_state);
-  end_transaction(world, *log, false, 1, 0);                                      // 7
+  end_transaction(world, *log, false, 1, 0);  // 7
   CHECK(log->last_stable_offset() == 5);
-  for (int i = 0; i < 20; ++i) append(world, *log, make_batch(3));                // 8..67
-  end_transaction(world, *log, true, 2, 0);                                       // 68
-  append(world, *log, make_batch(2, 1000, 10, producer(3, 0, 0, true)));          // 69, 70
-  end_transaction(world, *log, false, 3, 0);                                      // 71
-  append(world, *log, make_batch(2, 1000, 10, producer(2, 0, 2, true)));          // 72, 73
+  for (int i = 0; i < 20; ++i) append(world, *log, make_batch(3));        // 8..67
+  end_transaction(world, *log, true, 2, 0);                               // 68
+  append(world, *log, make_batch(2, 1000, 10, producer(3, 0, 0, true)));  // 69, 70
+  end_transaction(world, *log, false, 3, 0);                              // 71
+  append(world, *log, make_batch(2, 1000, 10, producer(2, 0, 2, true)));  // 72, 73
   const auto check = [&] {
     CHECK(log->last_stable_offset() == 72);
-    Result<FetchData> first = world.run(log->read({.offset = 0, .max_bytes = 1, .isolation = FetchIsolation::committed}));
+    Result<FetchData> first =
+        world.run(log->read({.offset = 0, .max_bytes = 1, .isolation = FetchIsolation::committed}));
     REQUIRE(first.has_value());
     Result<FetchData> from_3 = world.run(log->read({.offset = 3, .isolation = FetchIsolation::committed}));
     REQUIRE(from_3.has_value());

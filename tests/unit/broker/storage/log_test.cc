@@ -77,6 +77,27 @@ TEST_CASE("readers see nothing at or above the high watermark") {
   REQUIRE(world.run(log->close()).has_value());
 }
 
+TEST_CASE("a reader gets its first batch whole, or nothing where even that is too much") {
+  World world;
+  auto log = world.open(world.options(small_segments()));
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(world.run(log->append_as_leader(leader_append(make_batch(2)))).has_value());
+  }
+  const auto bytes_of = [&](std::int64_t max_bytes, bool min_one_batch) {
+    Result<FetchData> data = world.run(log->read(
+        {.offset = 0, .max_bytes = max_bytes, .isolation = FetchIsolation::log_end, .min_one_batch = min_one_batch}));
+    REQUIRE(data.has_value());
+    return data->size_bytes;
+  };
+  const std::int64_t batch = bytes_of(0, true);
+  CHECK(batch > 0);
+  CHECK(bytes_of(batch - 1, true) == batch);
+  CHECK(bytes_of(batch - 1, false) == 0);
+  CHECK(bytes_of(batch, false) == batch);
+  CHECK(bytes_of(batch + 1, false) == batch + 1);  // later batches may be cut
+  REQUIRE(world.run(log->close()).has_value());
+}
+
 TEST_CASE("segments roll by time, by a full index and by flag") {
   World world;
   config::LogConfig config = small_segments(100000);
@@ -146,7 +167,8 @@ TEST_CASE("a follower keeps offsets and epochs and leaves out a cut batch and ne
   LogOptions options = world.options();
   options.directory = "/data/copy-0";
   auto follower = world.open(options);
-  Result<AppendInfo> cut = world.run(follower->append_as_follower(Slice::copy(bytes.part(0, bytes.size() - 80).bytes()), 9));
+  Result<AppendInfo> cut =
+      world.run(follower->append_as_follower(Slice::copy(bytes.part(0, bytes.size() - 80).bytes()), 9));
   REQUIRE(cut.has_value());
   CHECK(cut->first_offset == 0);
   const std::int64_t end = follower->log_end_offset();
@@ -300,7 +322,8 @@ TEST_CASE("timestamps are found across segments and inside of batches") {
     for (const TimestampMs wanted : {0, 1000, 1001, 1020, 1155, 1390, 1410, 3000, 6170, 6171}) {
       std::int64_t expected = -1;
       for (std::size_t i = 0; i < times.size() && expected < 0; ++i) {
-        if (times[i] >= wanted && static_cast<std::int64_t>(i) >= log->log_start_offset()) expected = static_cast<std::int64_t>(i);
+        if (times[i] >= wanted && static_cast<std::int64_t>(i) >= log->log_start_offset())
+          expected = static_cast<std::int64_t>(i);
       }
       const auto found = world.run(log->offset_for_timestamp(wanted));
       REQUIRE(found.has_value());
@@ -364,8 +387,10 @@ TEST_CASE("a disk that fills up stops appends and rolls without harm, also by re
   std::size_t acknowledged = 0;
   for (int i = 0; i < 200; ++i) {
     Result<AppendInfo> info = world.run(log->append_as_leader(leader_append(make_batch(2, 1000 + i, 40))));
-    if (info) acknowledged += 2;
-    else CHECK(code(info.error()) == ErrorCode::kafka_storage_error);
+    if (info)
+      acknowledged += 2;
+    else
+      CHECK(code(info.error()) == ErrorCode::kafka_storage_error);
   }
   CHECK(acknowledged > 20);
   CHECK(acknowledged < 400);

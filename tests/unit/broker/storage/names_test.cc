@@ -29,7 +29,8 @@ TEST_CASE("directory names are made and parsed in all forms") {
   const Uuid id{0x0123456789abcdefULL, 0xfedcba9876543210ULL};
   CHECK(directory_name(partition("a-b", 7)) == "a-b-7");
   CHECK(directory_name(partition("a", 7), DirectoryKind::deleted, id) == "a-7.0123456789abcdeffedcba9876543210-delete");
-  for (const DirectoryKind kind : {DirectoryKind::live, DirectoryKind::deleted, DirectoryKind::stray, DirectoryKind::future}) {
+  for (const DirectoryKind kind :
+       {DirectoryKind::live, DirectoryKind::deleted, DirectoryKind::stray, DirectoryKind::future}) {
     for (const std::string& topic : {std::string("t"), std::string("a.b-c"), std::string("x-1.y-delete")}) {
       const auto parsed = parse_directory_name(directory_name(partition(topic, 12), kind, id));
       REQUIRE(parsed.has_value());

@@ -40,8 +40,8 @@ std::vector<AbortedTransaction> put(ProducerState& state, const BatchSummary& su
   return state.commit(std::move(update), summary.last_offset + 1);
 }
 
-ErrorCode refusal(const ProducerState& state, const BatchSummary& summary, std::optional<EndTransaction> marker = std::nullopt,
-                  std::int16_t transaction_version = 0) {
+ErrorCode refusal(const ProducerState& state, const BatchSummary& summary,
+                  std::optional<EndTransaction> marker = std::nullopt, std::int16_t transaction_version = 0) {
   ProducerState::Update update;
   Result<void> added = state.add(update, summary, marker, marker ? AppendOrigin::coordinator : AppendOrigin::client,
                                  transaction_version);

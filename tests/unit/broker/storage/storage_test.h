@@ -129,7 +129,8 @@ inline Slice make_batch(const std::vector<TestRecord>& records, record::Producer
 inline Slice make_batch(int count, TimestampMs timestamp = 1000, std::size_t value_bytes = 10,
                         record::ProducerStamp producer = {}) {
   std::vector<TestRecord> records;
-  for (int i = 0; i < count; ++i) records.push_back({std::string(value_bytes, static_cast<char>('a' + i % 26)), timestamp});
+  for (int i = 0; i < count; ++i)
+    records.push_back({std::string(value_bytes, static_cast<char>('a' + i % 26)), timestamp});
   return make_batch(records, producer);
 }
 
@@ -161,8 +162,8 @@ inline Slice bytes_of(World& world, const io::Pieces& pieces) {
   std::size_t at = 0;
   for (const io::Piece& piece : pieces) {
     const auto& region = std::get<io::FileRegion>(piece);
-    Result<std::size_t> got = world.run(world.files().read_region(
-        region, MutableBytes(buffer->data() + at, static_cast<std::size_t>(region.size))));
+    Result<std::size_t> got = world.run(
+        world.files().read_region(region, MutableBytes(buffer->data() + at, static_cast<std::size_t>(region.size))));
     REQUIRE(got.has_value());
     REQUIRE(*got == region.size);
     at += *got;
@@ -172,7 +173,8 @@ inline Slice bytes_of(World& world, const io::Pieces& pieces) {
 
 // All records from `offset` on, through the reader's eyes: fetch after fetch.
 inline std::vector<ReadBack> read_all(World& world, Log& log, std::int64_t offset,
-                                      FetchIsolation isolation = FetchIsolation::log_end, std::int64_t max_bytes = 1 << 20) {
+                                      FetchIsolation isolation = FetchIsolation::log_end,
+                                      std::int64_t max_bytes = 1 << 20) {
   std::vector<ReadBack> all;
   for (;;) {
     Result<FetchData> data = world.run(log.read({.offset = offset, .max_bytes = max_bytes, .isolation = isolation}));

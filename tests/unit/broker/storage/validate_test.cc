@@ -1,7 +1,7 @@
 #include "broker/storage/validate.h"
 
-#include "protocol/record/crc32c.h"
 #include "broker/storage/batch_scanner.h"
+#include "protocol/record/crc32c.h"
 #include "tests/unit/broker/storage/storage_test.h"
 
 using namespace klamm;
@@ -17,13 +17,16 @@ struct Attempt {
   ValidatedBatch batch;
 };
 
-Attempt validate(const config::LogConfig& config, Slice records, std::int16_t version = 13, TimestampMs now_ms = 1'000'000) {
+Attempt validate(const config::LogConfig& config, Slice records, std::int16_t version = 13,
+                 TimestampMs now_ms = 1'000'000) {
   compress::Codecs codecs;
   const ValidateContext context{config, codecs, now_ms, version};
   Attempt attempt;
   Result<ValidatedBatch> validated = validate_client_batch(std::move(records), context, &attempt.errors);
-  if (validated) attempt.batch = *std::move(validated);
-  else attempt.code = code(validated.error());
+  if (validated)
+    attempt.batch = *std::move(validated);
+  else
+    attempt.code = code(validated.error());
   return attempt;
 }
 
@@ -81,15 +84,15 @@ TEST_CASE("every flipped bit that the CRC covers is noticed") {
 
 TEST_CASE("header fields that clients may not set so are refused") {
   const auto refusal = [](Slice batch) { return validate({}, std::move(batch)).code; };
-  const auto attributes = [](std::int16_t value) {
-    return patched(make_batch(2), record::kAttributesPosition, value);
-  };
+  const auto attributes = [](std::int16_t value) { return patched(make_batch(2), record::kAttributesPosition, value); };
   CHECK(refusal(attributes(record::kControlBit)) == ErrorCode::invalid_record);
   CHECK(refusal(attributes(record::kLogAppendTimeBit)) == ErrorCode::invalid_timestamp);
   CHECK(refusal(attributes(6)) == ErrorCode::invalid_record);
   CHECK(refusal(patched(make_batch(2), record::kBaseOffsetPosition, std::int64_t{5})) == ErrorCode::invalid_record);
-  CHECK(refusal(patched(make_batch(2), record::kLastOffsetDeltaPosition, std::int32_t{5})) == ErrorCode::invalid_record);
-  CHECK(refusal(patched(make_batch(2), record::kLastOffsetDeltaPosition, std::int32_t{-1})) == ErrorCode::invalid_record);
+  CHECK(refusal(patched(make_batch(2), record::kLastOffsetDeltaPosition, std::int32_t{5})) ==
+        ErrorCode::invalid_record);
+  CHECK(refusal(patched(make_batch(2), record::kLastOffsetDeltaPosition, std::int32_t{-1})) ==
+        ErrorCode::invalid_record);
   CHECK(refusal(patched(make_batch(2), record::kRecordCountPosition, std::int32_t{0})) == ErrorCode::invalid_record);
   Slice three = patched(make_batch(2), record::kRecordCountPosition, std::int32_t{3});
   CHECK(refusal(patched(three, record::kLastOffsetDeltaPosition, std::int32_t{2})) == ErrorCode::invalid_record);
@@ -112,7 +115,8 @@ TEST_CASE("records without key are listed where the topic is compacted") {
   config::LogConfig config;
   config.cleanup_compact = true;
   for (const Compression codec : {Compression::none, Compression::gzip, Compression::lz4}) {
-    Attempt attempt = validate(config, make_batch({{"a"}, {"b", 1000, std::nullopt}, {"c"}, {"d", 1000, std::nullopt}}, {}, codec));
+    Attempt attempt =
+        validate(config, make_batch({{"a"}, {"b", 1000, std::nullopt}, {"c"}, {"d", 1000, std::nullopt}}, {}, codec));
     CHECK(attempt.code == ErrorCode::invalid_record);
     REQUIRE(attempt.errors.size() == 2);
     CHECK(attempt.errors[0].batch_index == 1);
@@ -138,7 +142,8 @@ TEST_CASE("timestamps out of range are listed, -1 passes") {
 
 TEST_CASE("a topic with LogAppendTime stamps the batch, and a wrong max timestamp is put right") {
   config::LogConfig config;
-  Attempt wrong = validate(config, patched(make_batch({{"a", 5}, {"b", 9}}), record::kMaxTimestampPosition, std::int64_t{77}));
+  Attempt wrong =
+      validate(config, patched(make_batch({{"a", 5}, {"b", 9}}), record::kMaxTimestampPosition, std::int64_t{77}));
   CHECK(wrong.code == ErrorCode::none);
   CHECK(wrong.batch.summary.max_timestamp == 9);
   CHECK(check_entry(wrong.batch.records).has_value());
@@ -154,10 +159,11 @@ TEST_CASE("batches are stored in the topic's codec") {
   const std::vector<TestRecord> records{{"one", 5}, {"two", 9}, {std::string(5000, 'x'), 7}};
   const record::ProducerStamp producer{.id = 4, .epoch = 1, .base_sequence = 10};
   for (const Compression source : {Compression::none, Compression::snappy, Compression::zstd}) {
-    for (const auto& [type, codec] :
-         {std::pair{config::CompressionType::producer, source}, std::pair{config::CompressionType::uncompressed, Compression::none},
-          std::pair{config::CompressionType::gzip, Compression::gzip}, std::pair{config::CompressionType::lz4, Compression::lz4},
-          std::pair{config::CompressionType::zstd, Compression::zstd}}) {
+    for (const auto& [type, codec] : {std::pair{config::CompressionType::producer, source},
+                                      std::pair{config::CompressionType::uncompressed, Compression::none},
+                                      std::pair{config::CompressionType::gzip, Compression::gzip},
+                                      std::pair{config::CompressionType::lz4, Compression::lz4},
+                                      std::pair{config::CompressionType::zstd, Compression::zstd}}) {
       config::LogConfig config;
       config.compression_type = type;
       Attempt attempt = validate(config, make_batch(records, producer, source));

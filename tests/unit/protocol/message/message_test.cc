@@ -72,12 +72,26 @@ TEST_CASE("header versions follow flexible versions, except in the answer to Api
 
 TEST_CASE("a request frame is size, header and body") {
   const SaslHandshakeRequest handshake{.mechanism = "PLAIN"};
-  CHECK(join(encode_request(handshake, 1, 7, "me")) ==
-        std::string("\0\0\0\x13" "\0\x11" "\0\x01" "\0\0\0\x07" "\0\x02me" "\0\x05PLAIN", 23));
+  CHECK(join(encode_request(handshake, 1, 7, "me")) == std::string("\0\0\0\x13"
+                                                                   "\0\x11"
+                                                                   "\0\x01"
+                                                                   "\0\0\0\x07"
+                                                                   "\0\x02me"
+                                                                   "\0\x05PLAIN",
+                                                                   23));
   const ApiVersionsRequest versions{.client_software_name = "k", .client_software_version = "1"};
   // Header version 2: the client id keeps its int16 length, a tagged section follows.
-  CHECK(join(encode_request(versions, 3, 1, std::nullopt)) ==
-        std::string("\0\0\0\x10" "\0\x12" "\0\x03" "\0\0\0\x01" "\xff\xff" "\0" "\x02k" "\x02" "1" "\0", 20));
+  CHECK(join(encode_request(versions, 3, 1, std::nullopt)) == std::string("\0\0\0\x10"
+                                                                          "\0\x12"
+                                                                          "\0\x03"
+                                                                          "\0\0\0\x01"
+                                                                          "\xff\xff"
+                                                                          "\0"
+                                                                          "\x02k"
+                                                                          "\x02"
+                                                                          "1"
+                                                                          "\0",
+                                                                          20));
 }
 
 TEST_CASE("a request reads back through its header") {

@@ -14,10 +14,12 @@ namespace {
 // Gives its bytes in pieces of drawn sizes, then ends.
 class ScriptedStream final : public io::Stream {
  public:
-  ScriptedStream(std::string bytes, Random& random, std::size_t most) : bytes_(std::move(bytes)), random_(random), most_(most) {}
+  ScriptedStream(std::string bytes, Random& random, std::size_t most)
+      : bytes_(std::move(bytes)), random_(random), most_(most) {}
   Result<std::size_t> try_read(MutableBytes into) override {
     if (at_ == bytes_.size()) return fail(Errc::end_of_stream);
-    const std::size_t size = std::min({into.size(), bytes_.size() - at_, std::size_t(random_.between(1, std::int64_t(most_)))});
+    const std::size_t size =
+        std::min({into.size(), bytes_.size() - at_, std::size_t(random_.between(1, std::int64_t(most_)))});
     std::memcpy(into.data(), bytes_.data() + at_, size);
     at_ += size;
     largest_read_ = std::max(largest_read_, into.size());
@@ -50,7 +52,8 @@ std::string frame_bytes(const std::string& content) {
 std::pair<std::vector<Slice>, Error> read_all(io::Stream& stream, rpc::FrameReader& reader) {
   std::vector<Slice> frames;
   std::optional<Error> error;
-  io::spawn_detached([](io::Stream* from, rpc::FrameReader* with, std::vector<Slice>* into, std::optional<Error>* failed) -> io::Task<void> {
+  io::spawn_detached([](io::Stream* from, rpc::FrameReader* with, std::vector<Slice>* into,
+                        std::optional<Error>* failed) -> io::Task<void> {
     for (;;) {
       Result<Slice> frame = co_await with->read(*from);
       if (!frame) {

@@ -34,7 +34,8 @@ std::string join(const io::Pieces& pieces) {
 ProduceRequest produce_of(Slice first, Slice second) {
   return {.acks = -1,
           .timeout_ms = 1000,
-          .topic_data = {{.name = "a", .partition_data = {{.index = 0, .records = first}, {.index = 1, .records = second}}}}};
+          .topic_data = {
+              {.name = "a", .partition_data = {{.index = 0, .records = first}, {.index = 1, .records = second}}}}};
 }
 
 }  // namespace
@@ -55,7 +56,8 @@ TEST_CASE("members start at the defaults of their tables") {
   CHECK(fetch.replica_state.replica_epoch == -1);
   CHECK(!fetch.cluster_id.has_value());
   CHECK(FetchRequest::FetchPartition{}.high_watermark == 9223372036854775807);
-  CHECK(DescribeTopicPartitionsResponse::DescribeTopicPartitionsResponseTopic{}.topic_authorized_operations == -2147483648);
+  CHECK(DescribeTopicPartitionsResponse::DescribeTopicPartitionsResponseTopic{}.topic_authorized_operations ==
+        -2147483648);
   // Declared nullable, but null only if set so.
   CHECK(group::ConsumerGroupMemberMetadataValue{}.classic_member_metadata.has_value());
 }
@@ -135,11 +137,23 @@ TEST_CASE("unknown tagged fields are checked for order, known numbers and a vers
 
 TEST_CASE("unknown tagged fields are sent between known ones in order of their tags") {
   metadata::PartitionRecord record;
-  record.eligible_leader_replicas = {7};                  // tag 1
-  record.last_known_elr = std::vector<std::int32_t>{};    // tag 2
+  record.eligible_leader_replicas = {7};                // tag 1
+  record.last_known_elr = std::vector<std::int32_t>{};  // tag 2
   record.unknown_tags = {{3, Slice::copy("u")}, {300, Slice()}};
   const Slice bytes = wire::encode_message(record, 2);
-  CHECK(hex(bytes).ends_with("04" "01" "05" "0200000007" "02" "01" "01" "03" "01" "75" "ac02" "00"));
+  CHECK(
+      hex(bytes).ends_with("04"
+                           "01"
+                           "05"
+                           "0200000007"
+                           "02"
+                           "01"
+                           "01"
+                           "03"
+                           "01"
+                           "75"
+                           "ac02"
+                           "00"));
   const auto back = wire::decode_message<metadata::PartitionRecord>(bytes, 2);
   REQUIRE(back.has_value());
   CHECK(*back == record);
@@ -151,7 +165,11 @@ TEST_CASE("a null struct in a tagged field is a tag of one zero byte") {
   value.classic_member_metadata = std::nullopt;
   const Slice bytes = wire::encode_message(value, 0);
   CHECK(bytes.size() == without + 3);
-  CHECK(hex(bytes).ends_with("01" "00" "01" "00"));
+  CHECK(
+      hex(bytes).ends_with("01"
+                           "00"
+                           "01"
+                           "00"));
   const auto back = wire::decode_message<group::ConsumerGroupMemberMetadataValue>(bytes, 0);
   REQUIRE(back.has_value());
   CHECK(*back == value);

@@ -1,0 +1,176 @@
+// klamm-sim: runs seeds and tells which fail. Each seed runs in a process of its own, so that a failed invariant or an
+// endless loop is a failed seed; a single one (--seed) runs in this process, for debuggers.
+#include <fmt/core.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "run.h"
+
+namespace klamm::simtest {
+namespace {
+
+constexpr std::uint64_t kDeterminismSeeds = 5;  // of a run of many, the first ones run twice
+constexpr rlim_t kMostCpuSeconds = 120;         // of one seed
+
+struct Settings {
+  std::uint64_t seed = 0;
+  bool one_seed = false;
+  std::uint64_t first = 1;
+  std::uint64_t seeds = 50;
+  unsigned jobs = 0;
+  std::string trace_file;
+  std::string plant;
+  bool check_determinism = true;
+  bool verbose = false;
+};
+
+Outcome run_once(const Settings& settings, std::uint64_t seed, const io::sim::Trace::Sink& trace) {
+  RunOptions options;
+  options.seed = seed;
+  options.trace = trace;
+  options.forget_flush = settings.plant == "unsynced";
+  options.lie = lie_named(settings.plant).value_or(Lie::none);
+  return run(options);
+}
+
+// Prints what went wrong and how to see it again. True if nothing did.
+bool run_seed(const Settings& settings, std::uint64_t seed, bool twice, const io::sim::Trace::Sink& trace) {
+  Outcome outcome = run_once(settings, seed, trace);
+  if (twice && outcome.violations.empty()) {
+    // The heap looks different this time: nothing may depend on addresses.
+    std::vector<std::unique_ptr<char[]>> ballast;
+    for (std::size_t size = 16; size < 100'000; size += size / 3) ballast.push_back(std::make_unique<char[]>(size));
+    for (std::size_t index = 0; index < ballast.size(); index += 2) ballast[index].reset();
+    const Outcome again = run_once(settings, seed, {});
+    if (again.trace_hash != outcome.trace_hash) {
+      outcome.violations.push_back(
+          fmt::format("two runs differ: trace hashes {:016x} and {:016x}", outcome.trace_hash, again.trace_hash));
+    }
+  }
+  if (settings.verbose) {
+    fmt::print("seed {}: {} sent, {} acknowledged, {} broker starts, gave up {} times, {:.0f} s, trace {:016x}\n", seed,
+               outcome.sent, outcome.acknowledged, outcome.broker_starts, outcome.broker_gave_up,
+               outcome.virtual_seconds, outcome.trace_hash);
+  }
+  if (outcome.violations.empty()) return true;
+  fmt::print("FAIL seed {}: {} (./dev sim --seed {})\n", seed, outcome.violations.front(), seed);
+  if (settings.one_seed || settings.verbose) {
+    for (std::size_t index = 1; index < outcome.violations.size(); ++index) {
+      fmt::print("     {}\n", outcome.violations[index]);
+    }
+  }
+  return false;
+}
+
+int summary(std::uint64_t passed, std::uint64_t failed) {
+  fmt::print("{} passed, {} failed\n", passed, failed);
+  return failed == 0 && passed > 0 ? 0 : 1;
+}
+
+int run_here(const Settings& settings) {
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(nullptr, &std::fclose);
+  io::sim::Trace::Sink trace;
+  if (!settings.trace_file.empty()) {
+    file.reset(std::fopen(settings.trace_file.c_str(), "w"));
+    if (!file) {
+      fmt::print(stderr, "klamm-sim: cannot write {}\n", settings.trace_file);
+      return 2;
+    }
+    trace = [raw = file.get()](std::string_view line) {
+      fmt::print(raw, "{}\n", line);
+      std::fflush(raw);  // complete even if an invariant ends the process
+    };
+  }
+  const bool passed = run_seed(settings, settings.seed, settings.check_determinism, trace);
+  return summary(passed ? 1 : 0, passed ? 0 : 1);
+}
+
+// A process for the seed; its id.
+pid_t launch(const Settings& settings, std::uint64_t seed, bool twice) {
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  const rlimit limit{kMostCpuSeconds, kMostCpuSeconds};
+  ::setrlimit(RLIMIT_CPU, &limit);
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  const bool passed = run_seed(settings, seed, twice, {});
+  std::fflush(stdout);
+  std::_Exit(passed ? 0 : 1);
+}
+
+int run_many(const Settings& settings) {
+  const unsigned jobs = settings.jobs > 0 ? settings.jobs : std::max(1U, std::thread::hardware_concurrency());
+  std::map<pid_t, std::uint64_t> running;
+  std::uint64_t passed = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t next = settings.first;
+  const std::uint64_t end = settings.first + settings.seeds;
+  while (next < end || !running.empty()) {
+    if (next < end && running.size() < jobs) {
+      const bool twice = settings.check_determinism && next - settings.first < kDeterminismSeeds;
+      const pid_t child = launch(settings, next, twice);
+      if (child < 0) {
+        std::perror("klamm-sim: fork");
+        return 2;
+      }
+      running.emplace(child, next++);
+      continue;
+    }
+    int status = 0;
+    const auto ended = running.find(::waitpid(-1, &status, 0));
+    if (ended == running.end()) continue;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+      ++passed;
+    } else {
+      ++failed;
+      if (!WIFEXITED(status) || WEXITSTATUS(status) != 1) {
+        const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        const char* why = signal == SIGXCPU || signal == SIGKILL ? "took too long" : "the process ended (see above)";
+        fmt::print("FAIL seed {}: {} (./dev sim --seed {})\n", ended->second, why, ended->second);
+      }
+    }
+    running.erase(ended);
+  }
+  return summary(passed, failed);
+}
+
+int main_of(int argc, char** argv) {
+  Settings settings;
+  CLI::App app("Runs a broker with producers, consumers and faults in simulated time, from seeds.", "klamm-sim");
+  CLI::Option* one = app.add_option("--seed", settings.seed, "Run this seed alone, in this process");
+  app.add_option("--seeds", settings.seeds, "Run so many seeds")->capture_default_str();
+  app.add_option("--first", settings.first, "The first of many seeds")->capture_default_str();
+  app.add_option("--jobs", settings.jobs, "Seeds that run at the same time; 0: one a processor")->capture_default_str();
+  app.add_option("--trace", settings.trace_file, "Write what happens to this file")->needs(one);
+  app.add_option("--plant", settings.plant,
+                 "Plant a bug that must be found: lost, hole, twice, swapped, stranger, changed (lies to the judge); "
+                 "unsynced (no flush before acknowledgements)")
+      ->check(CLI::IsMember({"lost", "hole", "twice", "swapped", "stranger", "changed", "unsynced"}));
+  app.add_flag("--check-determinism,!--no-check-determinism", settings.check_determinism,
+               "Run the first seeds twice and compare their trace hashes")
+      ->capture_default_str();
+  app.add_flag("-v,--verbose", settings.verbose, "A line for every seed, and all that is wrong with it");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  settings.one_seed = one->count() > 0;
+  return settings.one_seed ? run_here(settings) : run_many(settings);
+}
+
+}  // namespace
+}  // namespace klamm::simtest
+
+int main(int argc, char** argv) { return klamm::simtest::main_of(argc, argv); }
