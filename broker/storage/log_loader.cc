@@ -371,8 +371,14 @@ io::Task<Result<void>> LogLoader::load_active() {
   if (log_.epochs_.truncate_from_start(log_.log_start_offset_)) log_.epochs_dirty_ = true;
   Result<void> tidied = co_await tidy_snapshots();
   KLAMM_CO_TRY(tidied);
-  Result<void> rebuilt = co_await log_.rebuild_producers(*end, log_.options_.clean_shutdown && log_.snapshots_.empty());
-  KLAMM_CO_TRY(rebuilt);
+  // Recovery that read up to the end knows each producer's last batches; a snapshot has only the very last, and a retry
+  // of the ones before would not be recognized.
+  const bool known = recovered_ && !log_.options_.clean_shutdown && log_.producers_.end_offset() == *end;
+  if (!known) {
+    const bool clean_without_snapshot = log_.options_.clean_shutdown && log_.snapshots_.empty();
+    Result<void> rebuilt = co_await log_.rebuild_producers(*end, clean_without_snapshot);
+    KLAMM_CO_TRY(rebuilt);
+  }
   log_.producers_.high_watermark_moved(log_.high_watermark_);
   if (recovered_) {
     Result<void> snapshot = co_await log_.take_producer_snapshot(true);

@@ -420,7 +420,9 @@ void Sender::give_up(std::unique_ptr<Batch> batch, Error reason) {
   Partition& partition = *batch->partition;
   if (batch->has_sequence()) {
     forget_sequence(*batch);
-    partition.needs_reset = true;  // what follows has higher sequences than the broker expects
+    // What follows has higher sequences than the broker may expect. But some of it may be in the log, its answer lost:
+    // it keeps its sequences, so that it is recognized; if the broker misses this batch it says so.
+    if (partition.sequenced.empty()) partition.needs_reset = true;
   }
   if (!batch->ended) {
     report(*batch, -1, kNoTimestamp, std::move(reason));
