@@ -385,6 +385,7 @@ void Cluster::retire(Link& link) {
   link.past.average_round_trip = counts.average_round_trip;
   if (link.connection->closed() && link.connection->fault() == Errc::timed_out) ++link.timeouts;
   link.connection->close(Error(Errc::cancelled, link.endpoint.text() + ": connection given up", true));
+  gate_.spawn(link.connection->wait_ended());
   link.connection.reset();
 }
 

@@ -58,11 +58,12 @@ io::Task<Result<std::shared_ptr<Connection>>> Connection::open(io::Shard& shard,
   KLAMM_CO_TRY(stream);
   std::shared_ptr<Connection> connection(
       new Connection(shard, std::move(*stream), std::move(peer), std::move(options)));
-  io::spawn_detached(connection->read_loop(connection));
-  io::spawn_detached(connection->write_loop(connection));
+  io::spawn_detached(run(connection, connection->read_loop()));
+  io::spawn_detached(run(connection, connection->write_loop()));
   Result<void> agreed = co_await connection->negotiate();
   if (!agreed) {
     connection->close(agreed.error());
+    co_await connection->wait_ended();
     co_return fail(std::move(agreed).error());
   }
   co_return connection;
@@ -72,11 +73,12 @@ io::Task<Result<std::shared_ptr<Connection>>> Connection::over(io::Shard& shard,
                                                                ConnectionOptions options) {
   io::Endpoint peer = stream->peer();
   std::shared_ptr<Connection> connection(new Connection(shard, std::move(stream), std::move(peer), std::move(options)));
-  io::spawn_detached(connection->read_loop(connection));
-  io::spawn_detached(connection->write_loop(connection));
+  io::spawn_detached(run(connection, connection->read_loop()));
+  io::spawn_detached(run(connection, connection->write_loop()));
   Result<void> agreed = co_await connection->negotiate();
   if (!agreed) {
     connection->close(agreed.error());
+    co_await connection->wait_ended();
     co_return fail(std::move(agreed).error());
   }
   co_return connection;
@@ -211,8 +213,15 @@ Result<void> Connection::deliver(Slice frame) {
   return {};
 }
 
-io::Task<void> Connection::read_loop(std::shared_ptr<Connection> self) {
+io::Task<void> Connection::run(std::shared_ptr<Connection> self, io::Task<void> loop) {
   const std::shared_ptr<Connection> alive = std::move(self);
+  ++alive->loops_;
+  co_await std::move(loop);
+  --alive->loops_;
+  alive->closed_signal_.notify_all();
+}
+
+io::Task<void> Connection::read_loop() {
   while (!fault_) {
     Result<Slice> frame = co_await frames_.read(*stream_);
     if (fault_) break;
@@ -227,8 +236,7 @@ io::Task<void> Connection::read_loop(std::shared_ptr<Connection> self) {
   }
 }
 
-io::Task<void> Connection::write_loop(std::shared_ptr<Connection> self) {
-  const std::shared_ptr<Connection> alive = std::move(self);
+io::Task<void> Connection::write_loop() {
   while (!fault_) {
     if (outgoing_.empty()) {
       co_await outgoing_added_.wait();
@@ -299,6 +307,11 @@ void Connection::close(Error reason) {
 io::Task<void> Connection::wait_closed() {
   const std::shared_ptr<Connection> self = shared_from_this();
   while (!fault_) co_await closed_signal_.wait();
+}
+
+io::Task<void> Connection::wait_ended() {
+  const std::shared_ptr<Connection> self = shared_from_this();
+  while (!fault_ || loops_ > 0) co_await closed_signal_.wait();
 }
 
 }  // namespace klamm::rpc

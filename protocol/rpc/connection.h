@@ -141,6 +141,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close(Error reason = Error(Errc::cancelled, "connection closed"));
   // Completes when it is closed.
   io::Task<void> wait_closed();
+  // Completes when it is closed and nothing of it runs any more: its shard may go.
+  io::Task<void> wait_ended();
 
   std::size_t in_flight() const noexcept { return pending_count_; }
   const io::Endpoint& endpoint() const noexcept { return endpoint_; }
@@ -170,8 +172,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Result<void> take_api_versions(Slice body, std::int16_t version);
   void enqueue(RequestForm form, std::int32_t correlation_id, io::Pieces body);
   Result<void> deliver(Slice frame);
-  io::Task<void> read_loop(std::shared_ptr<Connection> self);
-  io::Task<void> write_loop(std::shared_ptr<Connection> self);
+  io::Task<void> read_loop();
+  io::Task<void> write_loop();
+  static io::Task<void> run(std::shared_ptr<Connection> self, io::Task<void> loop);
   void watch(Instant when);
   void look_at_clock();
 
@@ -185,7 +188,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t written_bytes_ = 0;  // ever
   io::Signal outgoing_added_;
   io::Signal written_;
-  io::Signal closed_signal_;
+  io::Signal closed_signal_;  // also when a loop ends
+  int loops_ = 0;             // reading and writing, while they run
   Pending* first_pending_ = nullptr;
   Pending* last_pending_ = nullptr;
   std::size_t pending_count_ = 0;
