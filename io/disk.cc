@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 
 namespace klamm::io {
 
@@ -296,6 +297,11 @@ class RealFileSystem final : public FileSystem {
     };
     Result<void> done = co_await threads_->run(home_, job);
     co_return done;
+  }
+  std::string absolute(std::string path) const override {
+    std::error_code error;
+    const std::filesystem::path full = std::filesystem::absolute(path, error);
+    return error ? path : full.string();
   }
   Task<Result<std::vector<std::string>>> list(std::string path) override {
     auto job = [&path] { return list_now(path); };

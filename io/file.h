@@ -84,6 +84,8 @@ class FileSystem {
   // Errc::not_found if absent.
   virtual Task<Result<FileInfo>> stat(std::string path) = 0;
   virtual Task<Result<SpaceInfo>> space(std::string path) = 0;
+  // The path from the root, where the process has a working directory.
+  virtual std::string absolute(std::string path) const { return path; }
   // Takes the lock file's lock, making the file if needed; Errc::unavailable if another process holds it.
   virtual Task<Result<std::unique_ptr<FileLock>>> lock(std::string path) = 0;
   // Mode 0400: a finished snapshot.

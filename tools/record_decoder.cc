@@ -72,7 +72,7 @@
 namespace klamm::tools {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 namespace group = protocol::group;
 
 std::string dump(const json& document) { return document.dump(-1, ' ', false, json::error_handler_t::replace); }

@@ -51,12 +51,15 @@ io::Task<ApiVersionsResponse> describe(Call& call, ApiVersionsRequest request) {
   }
   const metadata::ImageRef image = call.services.image();
   response.finalized_features_epoch = image->provenance.last_offset;
-  for (const auto& [name, level] : image->features) {
+  auto add_finalized = [&](std::string_view name, std::int16_t level) {
     auto& feature = response.finalized_features.emplace_back();
     feature.name = name;
     feature.min_version_level = level;
     feature.max_version_level = level;
-  }
+  };
+  for (const auto& [name, level] : image->features) add_finalized(name, level);
+  const std::int16_t kraft_version = image->provenance.kraft_version;
+  if (kraft_version > 0) add_finalized(metadata::kKRaftVersionFeature, kraft_version);
   co_return response;
 }
 

@@ -85,7 +85,7 @@ io::Task<DescribeLogDirsResponse> answer(Call& call, DescribeLogDirsRequest requ
   DescribeLogDirsResponse response;
   for (std::size_t index = 0; index < states.size(); ++index) {
     auto& result = response.results.emplace_back();
-    result.log_dir = states[index].path;
+    result.log_dir = services.shard.files().absolute(states[index].path);
     if (!states[index].online) {
       result.error_code = code(protocol::ErrorCode::kafka_storage_error);
       continue;

@@ -218,6 +218,7 @@ struct Provenance {
   std::int64_t last_offset = -1;  // of the last record taken in; -1 before the first
   std::int32_t last_epoch = -1;
   TimestampMs last_timestamp_ms = -1;  // append time of that record's batch
+  std::int16_t kraft_version = 0;      // the quorum's, which control records say and not the metadata
   friend bool operator==(const Provenance&, const Provenance&) = default;
 };
 

@@ -70,7 +70,7 @@ Result<void> Loader::take(const raft::Batch& batch) {
   }
   last_loaded_offset_ = batch.last_offset;
   bytes_since_snapshot_ += batch.size_bytes;
-  if (!in_transaction_) provenance_ = {batch.last_offset, batch.epoch, batch.append_timestamp_ms};
+  if (!in_transaction_) provenance_ = {batch.last_offset, batch.epoch, batch.append_timestamp_ms, raft_.kraft_version()};
   return {};
 }
 
@@ -121,7 +121,7 @@ io::Task<Result<void>> Loader::load_snapshot(raft::SnapshotReader snapshot) {
   }
   delta_->finish_snapshot();
   const raft::SnapshotId& id = snapshot.id();
-  provenance_ = {id.end_offset - 1, id.epoch, snapshot.last_contained_ms()};
+  provenance_ = {id.end_offset - 1, id.epoch, snapshot.last_contained_ms(), raft_.kraft_version()};
   last_loaded_offset_ = id.end_offset - 1;
   bytes_since_snapshot_ = 0;
   last_snapshot_ = shard_.now();

@@ -102,9 +102,9 @@ std::string record_text(const Record& record) {
     if (std::isupper(static_cast<unsigned char>(c)) != 0 && !type.empty()) type += '_';
     type += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   }
-  nlohmann::json data = nlohmann::json::object();
+  nlohmann::ordered_json data = nlohmann::ordered_json::object();
   std::visit([&](const auto& message) { wire::to_json(message, record.version, data); }, record.message);
-  const std::string text = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = data.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   return fmt::format(R"({{"type":"{}","version":{},"data":{}}})", type, record.version, text);
 }
 

@@ -86,6 +86,7 @@ class RaftNode {
   bool leads(std::int32_t epoch) const noexcept { return core_.is_leader() && core_.epoch() == epoch && !failure_; }
   // -1 until known.
   std::int64_t high_watermark() const noexcept { return core_.high_watermark(); }
+  std::int16_t kraft_version() const noexcept { return core_.kraft_version(); }
   std::int64_t log_end_offset() const noexcept { return log_ ? log_->end_offset() : 0; }
   // The offset that the next appended record will get.
   std::int64_t next_offset() const noexcept { return core_.next_offset(); }

@@ -31,7 +31,7 @@ io::Pieces AnyMessage::encode_pieces(std::int16_t version) const {
   return writer.take_pieces();
 }
 
-void AnyMessage::to_json(nlohmann::json& object, std::int16_t version, wire::JsonStyle style) const {
+void AnyMessage::to_json(nlohmann::ordered_json& object, std::int16_t version, wire::JsonStyle style) const {
   wire::JsonWriter writer(object, style);
   to_json(writer, version);
 }
@@ -47,7 +47,7 @@ Result<std::unique_ptr<AnyMessage>> MessageType::decode(Slice slice, std::int16_
   return message;
 }
 
-Result<std::unique_ptr<AnyMessage>> MessageType::from_json(const nlohmann::json& object, std::int16_t version) const {
+Result<std::unique_ptr<AnyMessage>> MessageType::from_json(const nlohmann::ordered_json& object, std::int16_t version) const {
   Result<void> known = require_version(*this, version);
   KLAMM_TRY(known);
   std::unique_ptr<AnyMessage> message = make();

@@ -37,7 +37,7 @@ struct MessageType {
   // A message that fills the slice; UNSUPPORTED_VERSION or Errc::malformed.
   Result<std::unique_ptr<AnyMessage>> decode(Slice slice, std::int16_t version) const;
   // Errc::invalid_argument names the member that does not fit.
-  Result<std::unique_ptr<AnyMessage>> from_json(const nlohmann::json& object, std::int16_t version) const;
+  Result<std::unique_ptr<AnyMessage>> from_json(const nlohmann::ordered_json& object, std::int16_t version) const;
 };
 
 // A message whose type is known at run time. The functions are those of the generated types.
@@ -58,7 +58,7 @@ class AnyMessage {
   Slice encode(std::int16_t version) const;
   // `records` are spliced.
   io::Pieces encode_pieces(std::int16_t version) const;
-  void to_json(nlohmann::json& object, std::int16_t version, wire::JsonStyle style) const;
+  void to_json(nlohmann::ordered_json& object, std::int16_t version, wire::JsonStyle style) const;
 };
 
 // All messages, those of one source together.

@@ -29,7 +29,7 @@ enum class JsonStyle {
 // Fills one JSON object.
 class JsonWriter {
  public:
-  JsonWriter(nlohmann::json& object, JsonStyle style);
+  JsonWriter(nlohmann::ordered_json& object, JsonStyle style);
 
   bool wants_defaults() const noexcept { return style_ == JsonStyle::full; }
 
@@ -64,14 +64,14 @@ class JsonWriter {
 
   // A member that is an object, or an array to which objects are added.
   JsonWriter object(const char* name);
-  nlohmann::json& array(const char* name);
-  JsonWriter add_object(nlohmann::json& array) const;
+  nlohmann::ordered_json& array(const char* name);
+  JsonWriter add_object(nlohmann::ordered_json& array) const;
 
  private:
   void put_bool(const char* name, bool value);
   void put_number(const char* name, std::int64_t value);
 
-  nlohmann::json& object_;
+  nlohmann::ordered_json& object_;
   JsonStyle style_;
 };
 
@@ -94,7 +94,7 @@ class JsonFault {
 // value as it was. Members that nobody asks for are ignored, as Kafka does.
 class JsonReader {
  public:
-  JsonReader(const nlohmann::json& object, JsonFault& fault);
+  JsonReader(const nlohmann::ordered_json& object, JsonFault& fault);
 
   bool has(const char* name) const;
 
@@ -134,7 +134,7 @@ class JsonReader {
   JsonReader element(const char* name, std::size_t index) const;
 
  private:
-  const nlohmann::json* find(const char* name) const;
+  const nlohmann::ordered_json* find(const char* name) const;
   void get_number(const char* name, std::int64_t& value, std::int64_t least, std::int64_t most) const;
   template <typename T, typename Convert>
   void get_elements(const char* name, std::vector<T>& values, Convert convert) const;
@@ -142,19 +142,19 @@ class JsonReader {
   void get_ints(const char* name, std::vector<Int>& values) const;
   void wrong(const char* name, const char* expected) const;
 
-  const nlohmann::json& object_;
+  const nlohmann::ordered_json& object_;
   JsonFault& fault_;
 };
 
 // A generated message (or struct) as a JSON object and back. `version` must be one of the message's.
 // Errc::invalid_argument names the member that does not fit.
 template <typename M>
-void to_json(const M& message, std::int16_t version, nlohmann::json& object, JsonStyle style = JsonStyle::kafka) {
+void to_json(const M& message, std::int16_t version, nlohmann::ordered_json& object, JsonStyle style = JsonStyle::kafka) {
   JsonWriter writer(object, style);
   message.to_json(writer, version);
 }
 template <typename M>
-Result<M> from_json(const nlohmann::json& object, std::int16_t version) {
+Result<M> from_json(const nlohmann::ordered_json& object, std::int16_t version) {
   JsonFault fault;
   M message;
   message.from_json(JsonReader(object, fault), version);

@@ -25,7 +25,7 @@ void put_struct(JsonWriter& json, const char* name, const std::optional<Struct>&
 
 template <typename Struct>
 void put_structs(JsonWriter& json, const char* name, const std::vector<Struct>& values, std::int16_t version) {
-  nlohmann::json& array = json.array(name);
+  nlohmann::ordered_json& array = json.array(name);
   for (const Struct& value : values) {
     JsonWriter element = json.add_object(array);
     value.to_json(element, version);

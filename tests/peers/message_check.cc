@@ -22,7 +22,7 @@
 namespace klamm::protocol {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 struct Line {
   const MessageType* type = nullptr;

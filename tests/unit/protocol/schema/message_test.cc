@@ -197,7 +197,7 @@ TEST_CASE("messages behind their version read back") {
 }
 
 TEST_CASE("JSON that does not fit is refused by the member's name") {
-  const auto read = [](const char* text) { return wire::from_json<HeartbeatRequest>(nlohmann::json::parse(text), 3); };
+  const auto read = [](const char* text) { return wire::from_json<HeartbeatRequest>(nlohmann::ordered_json::parse(text), 3); };
   CHECK(read(R"({"groupId":"g","generationId":1,"memberId":"m","groupInstanceId":null})").has_value());
   CHECK(read(R"({"groupId":"g","generationId":1,"memberId":"m"})").error().context() == "groupInstanceId: missing");
   CHECK(!read(R"({"groupId":7,"generationId":1,"memberId":"m","groupInstanceId":null})").has_value());
@@ -206,7 +206,7 @@ TEST_CASE("JSON that does not fit is refused by the member's name") {
 }
 
 TEST_CASE("JSON leaves tagged fields at their default out unless asked") {
-  nlohmann::json object;
+  nlohmann::ordered_json object;
   wire::to_json(FetchRequest{}, 18, object);
   CHECK(!object.contains("clusterId"));
   CHECK(object.contains("maxWaitMs"));

@@ -15,7 +15,7 @@
 namespace klamm::protocol {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 struct Vector {
   const MessageType* type = nullptr;
