@@ -50,7 +50,8 @@ class Buffer {
     Buffer* buffer_ = nullptr;
   };
 
-  // Uninitialized memory of `capacity` bytes, one allocation with the count in front.
+  // Uninitialized memory of `capacity` bytes, one allocation with the count in front. Each thread keeps some MiB of
+  // large buffers that were let go, and gives them out again.
   static Ref allocate(std::size_t capacity);
 
   std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
@@ -59,10 +60,12 @@ class Buffer {
   bool unique() const noexcept { return owners_.load(std::memory_order_acquire) == 1; }
 
  private:
-  explicit Buffer(std::size_t capacity) : owners_(1), capacity_(capacity) {}
+  friend class SpareBuffers;
+  Buffer(std::size_t capacity, std::uint32_t pages) : owners_(1), pages_(pages), capacity_(capacity) {}
   static void destroy(Buffer* buffer) noexcept;
 
   std::atomic<std::uint32_t> owners_;
+  std::uint32_t pages_;  // of 4 KiB, allocated for a large buffer with this header; 0: a small one
   std::size_t capacity_;
 };
 

@@ -23,6 +23,7 @@ class KlammCategory final : public std::error_category {
       case Errc::shutting_down: return "shutting down";
       case Errc::unavailable: return "unavailable";
       case Errc::buffer_full: return "buffer full";
+      case Errc::authentication_failed: return "authentication failed";
     }
     return "unknown error";
   }

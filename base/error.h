@@ -26,6 +26,8 @@ enum class Errc {
   shutting_down,      // the component is being closed
   unavailable,        // no peer could be reached
   buffer_full,        // no memory left under the configured bound
+
+  authentication_failed,  // one side does not take the other for who it should be (TLS); trying again does not help
 };
 
 const std::error_category& klamm_category() noexcept;

@@ -5,6 +5,7 @@ find_package(spdlog REQUIRED)
 find_package(tl-expected REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(OpenSSL REQUIRED)
 
 find_path(KLAMM_ASIO_INCLUDE asio.hpp REQUIRED)
 add_library(klamm_asio INTERFACE)

@@ -61,6 +61,9 @@ class SignalWatch {
 // The machine's name, for addresses that others are told.
 std::string host_name();
 
+// Gives memory that is free but still held by the allocator back to the system. Takes milliseconds.
+void release_free_memory();
+
 // Raises the soft limit of open descriptors to the hard one; returns the limit in force.
 std::uint64_t raise_descriptor_limit();
 

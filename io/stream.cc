@@ -49,12 +49,13 @@ std::size_t consume(Pieces& pieces, std::size_t first, std::uint64_t bytes) {
 }
 }  // namespace
 
-Task<Result<void>> write_all(Stream& stream, Pieces pieces) {
+Task<Result<void>> write_all(Stream& stream, Pieces pieces, std::uint64_t* written) {
   std::size_t first = consume(pieces, 0, 0);  // skips empty pieces
   while (first < pieces.size()) {
     Result<std::size_t> taken = stream.try_write(std::span(pieces).subspan(first));
     if (taken) {
       first = consume(pieces, first, *taken);
+      if (written != nullptr) *written += *taken;
     } else if (taken.error() == Errc::would_block) {
       co_await stream.ready(Direction::write);
     } else {

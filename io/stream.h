@@ -72,8 +72,8 @@ class Stream {
 Task<Result<std::size_t>> read_some(Stream& stream, MutableBytes into);
 // Exactly into.size() bytes; Errc::end_of_stream if the stream ends before.
 Task<Result<void>> read_exactly(Stream& stream, MutableBytes into);
-// All pieces.
-Task<Result<void>> write_all(Stream& stream, Pieces pieces);
+// All pieces. `*written`, if given, grows by the bytes that the kernel took, each time it takes some.
+Task<Result<void>> write_all(Stream& stream, Pieces pieces, std::uint64_t* written = nullptr);
 
 class Shard;
 

@@ -89,6 +89,14 @@ class MemoryGate {
  public:
   MemoryGate(Shard& shard, std::uint64_t limit_bytes) : freed_(shard), limit_(limit_bytes) {}
   Task<void> acquire(std::uint64_t bytes);
+  // True, and the bytes are acquired, if that needs no waiting.
+  bool try_acquire(std::uint64_t bytes) {
+    if (serving_ != next_ticket_ || !fits(bytes)) return false;
+    ++next_ticket_;
+    ++serving_;
+    used_ += bytes;
+    return true;
+  }
   void release(std::uint64_t bytes);
   std::uint64_t used() const noexcept { return used_; }
   std::uint64_t limit() const noexcept { return limit_; }

@@ -22,7 +22,7 @@ def main():
         peer.expect(done.returncode == 0, f"{example} ended with {done.returncode}: {done.stderr}")
         return done.stdout
 
-    peer.expect(run("embedded_broker") == "0 hello\n1 world\n", "embedded_broker did not read back what it sent")
+    run("embedded_broker_test")
     with tempfile.TemporaryDirectory() as work:
         node = broker.Broker(klamm.Klamm(), work).start()
         try:

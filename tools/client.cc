@@ -18,6 +18,9 @@ Result<std::string> file_content(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   if (!file) return fail(system_error(errno != 0 ? errno : EIO, path));
+  file.peek();  // a directory opens, but does not read
+  if (file.bad()) return fail(system_error(errno != 0 ? errno : EISDIR, path));
+  file.clear();
   std::ostringstream content;
   content << file.rdbuf();
   if (file.bad()) return fail(system_error(errno != 0 ? errno : EIO, path));

@@ -116,6 +116,12 @@ bool has_listener_prefix(std::string_view name) {
   return dot != std::string_view::npos && dot > kListenerPrefix.size() && dot + 1 < name.size();
 }
 
+std::string listener_prefix(std::string_view listener) {
+  std::string prefix(kListenerPrefix);
+  for (const char c : listener) prefix += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return prefix + '.';
+}
+
 std::string_view without_listener_prefix(std::string_view name) {
   if (!has_listener_prefix(name)) return name;
   name.remove_prefix(name.find('.', kListenerPrefix.size()) + 1);

@@ -38,6 +38,8 @@ const ConfigKey* find_broker_key(std::string_view name);
 // "listener.name.internal.ssl.keystore.type" -> "ssl.keystore.type"; the name itself if there is no such prefix.
 std::string_view without_listener_prefix(std::string_view name);
 bool has_listener_prefix(std::string_view name);
+// What stands before the keys of one listener: "listener.name.internal." for INTERNAL.
+std::string listener_prefix(std::string_view listener);
 
 // The names that are looked at for a broker key, first the strongest: log.retention.ms, .minutes, .hours and so on; for
 // a listener's key its base key after it. The name alone for most.

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -13,6 +15,38 @@
 namespace klamm::handler {
 
 class Services;
+
+// Tells handlers that wait that nobody is there for the reply any more. One a connection, on its shard.
+class Hangup {
+ public:
+  // Calls `gone` once, when the connection ends or at once if it has ended. Lives in the frame that waits.
+  class Watch {
+   public:
+    Watch(Hangup& hangup, std::function<void()> gone) : hangup_(hangup), gone_(std::move(gone)) {
+      hangup_.watches_.push_back(this);
+      if (hangup_.gone_) gone_();
+    }
+    ~Watch() { std::erase(hangup_.watches_, this); }
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+
+   private:
+    friend class Hangup;
+    Hangup& hangup_;
+    std::function<void()> gone_;
+  };
+
+  bool gone() const noexcept { return gone_; }
+  // What is called must not resume its waiter at once (signals do not).
+  void hang_up() {
+    if (std::exchange(gone_, true)) return;
+    for (Watch* watch : watches_) watch->gone_();
+  }
+
+ private:
+  std::vector<Watch*> watches_;
+  bool gone_ = false;
+};
 
 // What a handler gets besides the decoded request. Lives on the connection's shard until the handler has returned.
 struct Call {
@@ -24,6 +58,8 @@ struct Call {
   // The request has taken its place in the order of effects: the connection's next request may start. Called at most
   // once; returning implies it.
   std::function<void()> enqueued;
+  // Who may wait for long ends the wait when this tells so.
+  Hangup& hangup;
 };
 
 // What to send back.

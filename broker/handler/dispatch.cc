@@ -57,7 +57,7 @@ std::string api_text(std::int16_t key, std::int16_t version) {
 std::span<const Served> served_apis() { return kServed; }
 
 io::Task<Reply> dispatch(Services& services, Slice frame, const security::RequestContext& connection,
-                         std::function<void()> enqueued) {
+                         std::function<void()> enqueued, Hangup& hangup) {
   wire::Reader reader(std::move(frame));
   Result<protocol::RequestHeader> header = protocol::read_request_header(reader);
   if (!header) co_return Reply::close(header.error().message());
@@ -72,7 +72,7 @@ io::Task<Reply> dispatch(Services& services, Slice frame, const security::Reques
   security::RequestContext context = connection;
   context.client_id = header->client_id.value_or("");
   context.api_version = version;
-  Call call{header->request_api_key, header->correlation_id, version, context, services, std::move(enqueued)};
+  Call call{header->request_api_key, header->correlation_id, version, context, services, std::move(enqueued), hangup};
   Reply reply = co_await served->handler(call, reader.read_rest());
   co_return reply;
 }

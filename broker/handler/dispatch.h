@@ -28,6 +28,6 @@ std::span<const Served> served_apis();
 // API, a version that is not served, a body that does not decode) close the connection, as Kafka does; an ApiVersions
 // request in an unknown version is answered in version 0 with the versions that are served.
 io::Task<Reply> dispatch(Services& services, Slice frame, const security::RequestContext& connection,
-                         std::function<void()> enqueued);
+                         std::function<void()> enqueued, Hangup& hangup);
 
 }  // namespace klamm::handler

@@ -193,9 +193,11 @@ bool enough(const std::vector<std::unique_ptr<Read>>& reads, const Limits& limit
   return bytes >= limits.min_bytes;
 }
 
-// Waits until one of the partitions moves; true if one did before the deadline.
-io::Task<bool> wait_for_more(Services& services, ByShard<Read>& by_shard, Instant deadline) {
+// Waits until one of the partitions moves; true if one did before the deadline, and the client is still there.
+io::Task<bool> wait_for_more(Call& call, ByShard<Read>& by_shard, Instant deadline) {
+  Services& services = call.services;
   replica::FetchWait wait(services.shard);
+  const Hangup::Watch watch(call.hangup, [&wait] { wait.give_up(); });
   for (auto& [index, reads] : by_shard) {
     Services* there = services.everywhere[index];
     std::vector<replica::Watched> watched;
@@ -211,7 +213,7 @@ io::Task<bool> wait_for_more(Services& services, ByShard<Read>& by_shard, Instan
   }
   const bool moved = co_await wait.until(deadline);
   co_await wait.stop();
-  co_return moved;
+  co_return moved && !call.hangup.gone();
 }
 
 void fill_partition(auto& answer, const Call& call, Read& read, const Limits& limits) {
@@ -285,7 +287,7 @@ void note_answered(Asked& asked, const std::vector<std::unique_ptr<Read>>& reads
 }  // namespace
 
 io::Task<Reply> fetch(Call& call, Slice body) {
-  Result<FetchRequest> request = wire::decode_message<FetchRequest>(std::move(body), call.version);
+  Result<FetchRequest> request = wire::decode_request<FetchRequest>(std::move(body), call.version);
   if (!request) co_return Reply::close(request.error().message());
   Services& services = call.services;
   Result<Asked> asked = what_is_asked(services, call, *request);
@@ -310,7 +312,7 @@ io::Task<Reply> fetch(Call& call, Slice body) {
     co_await read_all(services, by_shard, first_shard, limits);
     bool answer_now = reads.empty() || enough(reads, limits) || services.shard.now() >= deadline;
     if (!answer_now) {
-      const bool moved = co_await wait_for_more(services, by_shard, deadline);
+      const bool moved = co_await wait_for_more(call, by_shard, deadline);
       answer_now = !moved;
     }
     if (!answer_now) continue;

@@ -83,7 +83,7 @@ std::string error_text(const Error& error) {
 
 io::Task<Reply> produce(Call& call, Slice body) {
   Result<protocol::ProduceRequest> request =
-      wire::decode_message<protocol::ProduceRequest>(std::move(body), call.version);
+      wire::decode_request<protocol::ProduceRequest>(std::move(body), call.version);
   if (!request) co_return Reply::close(request.error().message());
   Services& services = call.services;
   const metadata::ImageRef image = services.image();

@@ -24,7 +24,7 @@ Reply respond(const Call& call, const Response& response) {
 // Handler of `Response handle(Call&, Request)` (a coroutine).
 template <auto function, wire::Message Request, wire::Message Response>
 io::Task<Reply> serve_with(Call& call, Slice body) {
-  Result<Request> request = wire::decode_message<Request>(std::move(body), call.version);
+  Result<Request> request = wire::decode_request<Request>(std::move(body), call.version);
   if (!request) co_return Reply::close(request.error().message());
   Response response = co_await function(call, std::move(*request));
   Reply reply = respond(call, response);

@@ -26,8 +26,10 @@ class FetchWait {
   // Listens to partitions of shard `there`; at once awake if one has moved since it was read. `watched` is made and
   // taken on `there`.
   io::Task<void> watch(io::Shard& there, std::vector<Watched>& watched);
-  // True if something moved (or moves) before the deadline.
+  // True if something moved (or moves) before the deadline, or give_up() was called.
   io::Task<bool> until(Instant deadline);
+  // Ends the wait: nobody is there for its result. On the home shard.
+  void give_up() { wake(); }
   // Stops listening everywhere.
   io::Task<void> stop();
 

@@ -19,13 +19,14 @@ io::Task<Result<void>> Partition::apply(PartitionState state) {
   const bool new_epoch = state.leader_epoch > state_.leader_epoch;
   const bool was_leader = is_leader();
   state_ = std::move(state);
+  Result<void> noted;
   if (is_leader() && new_epoch) {
-    Result<void> noted = co_await log_->assign_epoch_start(state_.leader_epoch, log_->log_end_offset());
-    KLAMM_CO_TRY(noted);
+    noted = co_await log_->assign_epoch_start(state_.leader_epoch, log_->log_end_offset());
   }
+  // Though the note could not be written (a full disk): it is with the next flush, and records tell their epoch too.
   advance_high_watermark(log_->log_end_offset());
   if (was_leader != is_leader() || new_epoch) moved();
-  co_return Result<void>();
+  co_return noted;
 }
 
 io::Task<void> Partition::retire() {

@@ -8,6 +8,10 @@ namespace klamm::replica {
 using protocol::ErrorCode;
 using protocol::kafka_error;
 
+namespace {
+constexpr Duration kTryAgainAfter = 1s;
+}
+
 std::size_t shard_of(std::string_view topic, std::int32_t partition, std::size_t shards) {
   std::uint64_t hash = 0xCBF29CE484222325ULL;  // FNV-1a
   for (const char character : topic) hash = (hash ^ static_cast<unsigned char>(character)) * 0x100000001B3ULL;
@@ -16,7 +20,14 @@ std::size_t shard_of(std::string_view topic, std::int32_t partition, std::size_t
 
 ReplicaManager::ReplicaManager(io::Shard& shard, std::size_t shard_count, const config::BrokerConfig& config,
                                storage::LogManager& logs, Logger logger)
-    : shard_(shard), shard_count_(shard_count), config_(config), logs_(logs), logger_(std::move(logger)) {}
+    : shard_(shard),
+      shard_count_(shard_count),
+      config_(config),
+      logs_(logs),
+      logger_(std::move(logger)),
+      applying_(shard),
+      stopping_(shard),
+      background_(shard) {}
 
 ReplicaManager::~ReplicaManager() = default;
 
@@ -31,6 +42,15 @@ config::LogConfig ReplicaManager::log_config(const metadata::MetadataImage& imag
 }
 
 io::Task<void> ReplicaManager::apply(const metadata::Publication& publication) {
+  co_await applying_.lock();
+  image_ = publication.image;
+  co_await apply_locked(publication);
+  applying_.unlock();
+  if (failed_.empty() || std::exchange(trying_again_, true)) co_return;
+  background_.spawn(open_failed());
+}
+
+io::Task<void> ReplicaManager::apply_locked(const metadata::Publication& publication) {
   const metadata::MetadataDelta& delta = *publication.delta;
   for (const auto& [id, topic] : delta.deleted_topics()) {
     for (std::int32_t index = 0; index < topic->partition_count(); ++index) {
@@ -93,6 +113,28 @@ io::Task<void> ReplicaManager::drop(Key key, const std::string& topic) {
   if (!removed) logger_.error("{}-{}: not deleted: {}", topic, key.second, removed.error().message());
 }
 
+// Until none is left, or the manager closes.
+io::Task<void> ReplicaManager::open_failed() {
+  while (!background_.closed() && !failed_.empty()) {
+    const Instant next = shard_.now() + kTryAgainAfter;
+    while (!background_.closed() && shard_.now() < next) co_await stopping_.wait_until(next);
+    co_await applying_.lock();
+    const metadata::ImageRef image = image_;
+    const std::map<Key, Error> failed = failed_;
+    for (const auto& [key, error] : failed) {
+      if (background_.closed()) break;
+      const metadata::TopicImage* topic = image->topics.find(key.first);
+      if (topic == nullptr) {
+        failed_.erase(key);
+      } else {
+        co_await apply_partition(*image, *topic, key.second);
+      }
+    }
+    applying_.unlock();
+  }
+  trying_again_ = false;
+}
+
 void ReplicaManager::apply_configs(const metadata::Publication& publication) {
   const metadata::MetadataDelta& delta = *publication.delta;
   const bool defaults_changed =
@@ -132,6 +174,8 @@ void ReplicaManager::log_lost(const protocol::TopicPartition& partition) {
 }
 
 io::Task<void> ReplicaManager::close() {
+  stopping_.notify_all();
+  co_await background_.close();
   while (!partitions_.empty()) {
     const std::unique_ptr<Partition> partition = std::move(partitions_.begin()->second);
     partitions_.erase(partitions_.begin());

@@ -32,7 +32,8 @@ class ReplicaManager {
   ~ReplicaManager();
 
   // A new image: subscribe this to the publisher. Opens logs of new replicas, applies leadership and configs, drops
-  // what is gone. A replica whose log cannot be opened is reported in the log and answered KAFKA_STORAGE_ERROR.
+  // what is gone. A replica whose log cannot be opened is reported in the log and answered KAFKA_STORAGE_ERROR; it is
+  // tried again until it opens (a full disk gets room).
   io::Task<void> apply(const metadata::Publication& publication);
 
   // A partition to work with: NOT_LEADER_OR_FOLLOWER if this shard does not have it, KAFKA_STORAGE_ERROR if its log
@@ -52,6 +53,8 @@ class ReplicaManager {
  private:
   using Key = std::pair<Uuid, std::int32_t>;
   bool mine(const std::string& topic, std::int32_t partition) const;
+  io::Task<void> apply_locked(const metadata::Publication& publication);
+  io::Task<void> open_failed();
   io::Task<void> apply_partition(const metadata::MetadataImage& image, const metadata::TopicImage& topic,
                                  std::int32_t index);
   io::Task<void> drop(Key key, const std::string& topic);
@@ -64,6 +67,11 @@ class ReplicaManager {
   Logger logger_;
   std::map<Key, std::unique_ptr<Partition>> partitions_;
   std::map<Key, Error> failed_;
+  metadata::ImageRef image_;  // the last one that was applied
+  io::AsyncMutex applying_;   // held while replicas come and go
+  io::Signal stopping_;
+  io::Gate background_;
+  bool trying_again_ = false;
 };
 
 }  // namespace klamm::replica

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "broker/server/creation_rate.h"
 #include "broker/server/session_host.h"
 #include "io/shard.h"
 #include "io/stream.h"
@@ -18,9 +19,14 @@
 namespace klamm::server {
 
 struct ConnectionLimits {
-  std::int64_t max_connections = 2'147'483'647;                       // max.connections: accepting pauses at this many
+  std::int64_t max_connections = 2'147'483'647;                       // max.connections: serving pauses at this many
   std::int64_t max_connections_per_ip = 2'147'483'647;                // max.connections.per.ip: more are closed at once
   std::map<std::string, std::int32_t, std::less<>> per_ip_overrides;  // max.connections.per.ip.overrides
+  std::int32_t max_creation_rate = CreationRate::kNoLimit;            // max.connection.creation.rate, a second
+  Duration rate_sample = 1s;                                          // quota.window.size.seconds
+  std::int32_t rate_samples = 11;                                     // quota.window.num
+  // The brokers' own listener: where there are others, it does not wait for max_connections or the rate.
+  std::string protected_listener;
 };
 
 class Acceptor {
@@ -30,8 +36,9 @@ class Acceptor {
            Logger logger);
 
   // Binds one listener; connections wait in the kernel's backlog until start(). Fails with the address in the context
-  // if it cannot be bound.
-  Result<io::Endpoint> listen(std::string name, io::Endpoint at, int backlog);
+  // if it cannot be bound. `tls`: what its connections speak, null for a plain one.
+  Result<io::Endpoint> listen(std::string name, io::Endpoint at, int backlog,
+                              std::shared_ptr<const io::tls::Context> tls = nullptr);
   // Begins to accept on all listeners.
   void start();
   // Stops accepting. Connections that were handed out live on.
@@ -42,21 +49,28 @@ class Acceptor {
   struct Bound {
     std::string name;
     std::unique_ptr<io::Listener> listener;
+    std::shared_ptr<const io::tls::Context> tls;
   };
   io::Task<void> accept_loop(Bound& bound);
+  io::Task<void> wait_for_place(const std::string& listener);
+  bool has_place(const std::string& listener) const;
+  bool is_protected(const std::string& listener) const;
+  io::Task<void> drop(std::unique_ptr<io::Stream> stream, std::size_t shard);
   bool admit(const std::string& address);
   void connection_ended(const std::string& address);
-  io::Task<void> hand_over(std::unique_ptr<io::Stream> stream, std::string name, std::size_t shard);
+  io::Task<void> hand_over(std::unique_ptr<io::Stream> stream, Bound& bound, std::size_t shard);
   void report_end(const std::string& address, std::size_t shard);
 
   io::Shards& shards_;
   io::Shard& home_;
   std::vector<SessionHost*> hosts_;
   ConnectionLimits limits_;
+  CreationRate rate_;
   Logger logger_;
   std::vector<std::unique_ptr<Bound>> listeners_;
   std::map<std::string, std::int64_t> by_address_;
   std::int64_t connections_ = 0;
+  std::int64_t peak_ = 0;  // most connections since memory was last given back
   std::size_t next_shard_ = 0;
   io::Signal room_;
   io::Signal stopping_;

@@ -1,5 +1,8 @@
 #include "broker/server/node.h"
 
+#include <map>
+
+#include "broker/config/registry.h"
 #include "broker/handler/dispatch.h"
 #include "broker/handler/producer_ids.h"
 #include "broker/handler/services.h"
@@ -10,6 +13,7 @@
 #include "broker/server/options.h"
 #include "broker/storage/log_dirs.h"
 #include "broker/storage/log_manager.h"
+#include "io/tls/context.h"
 
 namespace klamm::server {
 
@@ -37,6 +41,7 @@ class Node::Impl {
   io::Task<Result<void>> open_directories();
   io::Task<Result<void>> start_quorum();
   io::Task<Result<void>> open_logs();
+  io::Task<Result<void>> load_tls();
   Result<void> bind();
   io::Task<void> make_local(std::size_t index);
   io::Task<void> stop_local(std::size_t index);
@@ -53,6 +58,7 @@ class Node::Impl {
   std::unique_ptr<handler::ProducerIds> producer_ids_;
   std::vector<Local> locals_;
   std::vector<handler::Services*> everywhere_;
+  std::map<std::string, std::shared_ptr<const io::tls::Context>> tls_;  // by listener, of those that speak it
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<Lifecycle> lifecycle_;
 };
@@ -71,6 +77,8 @@ io::Task<Result<void>> Node::Impl::start_steps() {
   Result<void> step = co_await open_directories();
   KLAMM_CO_TRY(step);
   locals_.resize(shards_.size());
+  step = co_await load_tls();
+  KLAMM_CO_TRY(step);
   step = bind();
   KLAMM_CO_TRY(step);
   step = co_await start_quorum();
@@ -108,6 +116,21 @@ io::Task<Result<void>> Node::Impl::open_directories() {
   co_return Result<void>();
 }
 
+// What each TLS listener needs, by its own keys (listener.name.<name>.ssl.*) or the general ones.
+io::Task<Result<void>> Node::Impl::load_tls() {
+  for (const config::Endpoint& endpoint : config().broker_listeners()) {
+    if (endpoint.protocol != config::SecurityProtocol::ssl) continue;
+    Result<io::tls::Settings> settings =
+        io::tls::parse_settings(config().values(), config::listener_prefix(endpoint.listener));
+    KLAMM_CO_TRY(settings);
+    Result<std::shared_ptr<const io::tls::Context>> context =
+        co_await io::tls::Context::load(home_, std::move(*settings), io::tls::Role::server);
+    if (!context) co_return fail(std::move(context).error().in("listener " + endpoint.text()));
+    tls_[endpoint.listener] = std::move(*context);
+  }
+  co_return Result<void>();
+}
+
 // Listening sockets come first: a port in use must be told before anything is changed on the disk.
 Result<void> Node::Impl::bind() {
   std::vector<SessionHost*> hosts;
@@ -115,8 +138,8 @@ Result<void> Node::Impl::bind() {
     SessionHostOptions options = session_options(config(), shards_.size());
     Local& local = locals_[index];
     Dispatch dispatch = [&local](Slice frame, const security::RequestContext& connection,
-                                 std::function<void()> enqueued) {
-      return handler::dispatch(*local.services, std::move(frame), connection, std::move(enqueued));
+                                 std::function<void()> enqueued, handler::Hangup& hangup) {
+      return handler::dispatch(*local.services, std::move(frame), connection, std::move(enqueued), hangup);
     };
     local.sessions = std::make_unique<SessionHost>(shards_.at(index), options, std::move(dispatch),
                                                    options_.logger.named("network"));
@@ -125,11 +148,15 @@ Result<void> Node::Impl::bind() {
   acceptor_ = std::make_unique<Acceptor>(shards_, home_, std::move(hosts), connection_limits(config()),
                                          options_.logger.named("network"));
   for (const config::Endpoint& endpoint : config().broker_listeners()) {
-    if (endpoint.protocol != config::SecurityProtocol::plaintext) {
-      return fail(Errc::unsupported, "listener " + endpoint.text() + ": only PLAINTEXT is served yet");
+    const auto tls = tls_.find(endpoint.listener);
+    if (endpoint.protocol != config::SecurityProtocol::plaintext && tls == tls_.end()) {
+      return fail(Errc::unsupported, "listener " + endpoint.text() + " of protocol " +
+                                         std::string(config::name_of(endpoint.protocol)) +
+                                         ": only PLAINTEXT and SSL are served yet");
     }
-    Result<io::Endpoint> bound = acceptor_->listen(endpoint.listener, {endpoint.host, endpoint.port},
-                                                   config().limits().socket_listen_backlog_size);
+    Result<io::Endpoint> bound =
+        acceptor_->listen(endpoint.listener, {endpoint.host, endpoint.port},
+                          config().limits().socket_listen_backlog_size, tls == tls_.end() ? nullptr : tls->second);
     KLAMM_TRY(bound);
     listeners_.push_back({endpoint.listener, *bound});
   }

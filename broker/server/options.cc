@@ -26,7 +26,15 @@ SessionHostOptions session_options(const config::BrokerConfig& config, std::size
 
 ConnectionLimits connection_limits(const config::BrokerConfig& config) {
   const config::BrokerLimits& limits = config.limits();
-  return {limits.max_connections, limits.max_connections_per_ip, limits.max_connections_per_ip_overrides};
+  ConnectionLimits connections;
+  connections.max_connections = limits.max_connections;
+  connections.max_connections_per_ip = limits.max_connections_per_ip;
+  connections.per_ip_overrides = limits.max_connections_per_ip_overrides;
+  connections.max_creation_rate = limits.max_connection_creation_rate;
+  connections.rate_sample = std::chrono::seconds(config.values().get_int("quota.window.size.seconds"));
+  connections.rate_samples = config.values().get_int("quota.window.num");
+  connections.protected_listener = config.inter_broker_listener();
+  return connections;
 }
 
 }  // namespace klamm::server

@@ -2,13 +2,38 @@
 
 #include <algorithm>
 
+#include "protocol/messages/api_key.h"
+
 namespace klamm::server {
 namespace {
-// Frames below this are read without a reservation: they share the reader's buffer, whose size is bounded.
-constexpr std::size_t kUnreservedBytes = 64 << 10;
+// Frames up to this are read without a reservation: they share the reader's buffer, whose size is bounded.
+constexpr std::size_t kSmallBytes = 64 << 10;
+// Larger ones reserve theirs when this much has come: announcing alone takes nothing from others.
+constexpr std::size_t kReserveFromBytes = 32 << 10;
+// While others wait for memory, a frame must come at least this fast after a while.
+constexpr std::uint64_t kSlowestBytesPerSecond = 256 << 10;
+constexpr Duration kStallPatience = 3s;
+constexpr Duration kHandshakePatience = 30s;
+
+// Bytes that wait in memory; a range of a file does not.
+std::uint64_t bytes_in_memory(const io::Pieces& pieces) {
+  std::uint64_t total = 0;
+  for (const io::Piece& piece : pieces) {
+    if (const Slice* slice = std::get_if<Slice>(&piece)) total += slice->size();
+  }
+  return total;
+}
+
+// Produce requests let the next one start before they are done. Of all others there is one at a time, in little more
+// than the buffer that it was read into.
+bool may_pile_up(const Slice& frame) {
+  constexpr std::int16_t kProduce = static_cast<std::int16_t>(protocol::ApiKey::produce);
+  return frame.size() >= 2 && load_big_endian<std::int16_t>(frame.data()) == kProduce;
+}
+
 }  // namespace
 
-Session::Session(io::Shard& shard, std::unique_ptr<io::Stream> stream, SessionOptions options, io::MemoryGate& memory,
+Session::Session(io::Shard& shard, std::unique_ptr<io::Stream> stream, SessionOptions options, RequestMemory& memory,
                  const Dispatch& dispatch, Logger logger)
     : shard_(shard),
       stream_(std::move(stream)),
@@ -25,7 +50,8 @@ Session::Session(io::Shard& shard, std::unique_ptr<io::Stream> stream, SessionOp
 }
 
 io::Task<void> Session::run() {
-  Result<void> ended = co_await read_loop();
+  Result<void> ended = co_await secure();
+  if (ended) ended = co_await read_loop();
   if (!ended && !(ended.error() == Errc::end_of_stream) && !(ended.error() == Errc::cancelled)) {
     logger_.info("connection from {} closed: {}", stream_->peer().text(), ended.error().message());
   }
@@ -36,7 +62,7 @@ io::Task<void> Session::run() {
   while (outstanding_ > 0 && !closed_) co_await progress_.wait();
   close();
   co_await handlers_.close();
-  for (const std::unique_ptr<Slot>& slot : slots_) memory_.release(slot->reserved_bytes);
+  for (const std::unique_ptr<Slot>& slot : slots_) slot->memory.release();
   slots_.clear();
 }
 
@@ -44,23 +70,56 @@ void Session::close() {
   if (closed_) return;
   closed_ = true;
   stream_->close();
+  hangup_.hang_up();
   progress_.notify_all();
+}
+
+Instant Session::last_active() {
+  if (written_seen_ != written_bytes_) {
+    written_seen_ = written_bytes_;
+    last_active_ = shard_.now();
+  }
+  return last_active_;
+}
+
+bool Session::is_stalling(Instant now) const {
+  if (reserved_at_ == Instant::never()) return false;
+  const Duration elapsed = now - reserved_at_;
+  if (elapsed < kStallPatience) return false;
+  const auto seconds = static_cast<std::uint64_t>(elapsed / 1s);
+  return reader_.received_bytes() < seconds * kSlowestBytesPerSecond;
+}
+
+// Replies wait that the peer does not take.
+bool Session::is_full() const noexcept {
+  return outstanding_ >= options_.max_outstanding_replies || unsent_bytes_ >= options_.max_unsent_bytes;
+}
+
+// On a TLS listener: agrees on keys, and learns who the client is if it shows a certificate.
+io::Task<Result<void>> Session::secure() {
+  if (options_.tls == nullptr) co_return Result<void>();
+  Result<void> shaken = co_await options_.tls->handshake(shard_.now() + kHandshakePatience);
+  KLAMM_CO_TRY(shaken);
+  last_active_ = shard_.now();
+  std::string subject = options_.tls->peer_subject();
+  if (!subject.empty()) context_.principal.name = std::move(subject);
+  co_return Result<void>();
 }
 
 io::Task<Result<void>> Session::read_loop() {
   while (!closed_) {
-    if (outstanding_ >= options_.max_outstanding_replies) end_burst();
-    while (outstanding_ >= options_.max_outstanding_replies && !closed_) co_await progress_.wait();
-    std::uint64_t reserved_bytes = 0;
-    Result<Slice> frame = co_await next_frame(reserved_bytes);
+    if (is_full()) end_burst();
+    while (is_full() && !closed_) co_await progress_.wait();
+    Reservation memory;
+    Result<Slice> frame = co_await next_frame(memory);
     if (!frame || closed_) {
-      memory_.release(reserved_bytes);
+      memory.release();
       if (!frame) co_return fail(std::move(frame).error());
       break;
     }
     slots_.push_back(std::make_unique<Slot>());
     Slot& slot = *slots_.back();
-    slot.reserved_bytes = reserved_bytes;
+    slot.memory = memory;
     ++outstanding_;
     handlers_.spawn(serve(slot, std::move(*frame)));
     if (slots_.empty() || slots_.back().get() != &slot) continue;  // served and taken already
@@ -70,22 +129,31 @@ io::Task<Result<void>> Session::read_loop() {
   co_return fail(Errc::cancelled);
 }
 
-// The next frame of the burst, or of the next one. Reserves memory for a large frame before its bytes are read.
-io::Task<Result<Slice>> Session::next_frame(std::uint64_t& reserved_bytes) {
+// The next frame of the burst, or of the next one. Memory for a large frame is reserved before most of it is read.
+io::Task<Result<Slice>> Session::next_frame(Reservation& memory) {
   for (;;) {
     Result<std::optional<Slice>> frame = reader_.next();
     if (!frame) co_return fail(std::move(frame).error());
     if (*frame) {
+      reserved_at_ = Instant::never();
+      if (memory.gate == nullptr && may_pile_up(**frame)) {
+        const std::uint64_t bytes = (*frame)->size();
+        if (!memory_.small.try_acquire(bytes)) {
+          end_burst();
+          co_await memory_.small.acquire(bytes);
+        }
+        memory = {&memory_.small, bytes};
+      }
       bursting_ = true;
       co_return std::move(**frame);
     }
     const std::size_t begun = reader_.begun_bytes();
-    if (begun > kUnreservedBytes && reserved_bytes == 0) {
-      end_burst();
-      co_await memory_.acquire(begun);
-      reserved_bytes = begun;
+    const bool large = begun > kSmallBytes;
+    if (large && memory.gate == nullptr && reader_.received_bytes() >= kReserveFromBytes) {
+      co_await reserve_large(begun, memory);
     }
-    Result<std::size_t> got = reader_.fill(*stream_);
+    Result<std::size_t> got =
+        large && memory.gate == nullptr ? reader_.fill(*stream_, kSmallBytes) : reader_.fill(*stream_);
     if (got) {
       last_active_ = shard_.now();
       continue;
@@ -101,13 +169,26 @@ io::Task<Result<Slice>> Session::next_frame(std::uint64_t& reserved_bytes) {
   }
 }
 
+io::Task<void> Session::reserve_large(std::size_t bytes, Reservation& memory) {
+  if (!memory_.large.try_acquire(bytes)) {
+    end_burst();
+    ++memory_.waiting;
+    memory_.shortage();
+    co_await memory_.large.acquire(bytes);
+    --memory_.waiting;
+  }
+  memory = {&memory_.large, bytes};
+  reserved_at_ = shard_.now();
+}
+
 io::Task<void> Session::serve(Slot& slot, Slice frame) {
   auto enqueued = [this, &slot] {
     slot.enqueued = true;
     progress_.notify_all();
   };
-  handler::Reply reply = co_await dispatch_(std::move(frame), context_, std::move(enqueued));
+  handler::Reply reply = co_await dispatch_(std::move(frame), context_, std::move(enqueued), hangup_);
   slot.reply = std::move(reply);
+  unsent_bytes_ += bytes_in_memory(slot.reply.body);
   slot.done = slot.enqueued = true;
   if (!bursting_) flush_soon();
   progress_.notify_all();
@@ -137,7 +218,7 @@ io::Pieces Session::take_ready() {
     if (slot.reply.kind == handler::Reply::Kind::respond) {
       for (io::Piece& piece : slot.reply.body) pieces.push_back(std::move(piece));
     }
-    memory_.release(slot.reserved_bytes);
+    slot.memory.release();
     slots_.pop_front();
   }
   return pieces;
@@ -150,11 +231,13 @@ io::Task<void> Session::flush() {
     io::Pieces pieces = take_ready();
     const std::size_t taken = before - slots_.size();
     if (!pieces.empty()) {
-      Result<void> written = co_await io::write_all(*stream_, std::move(pieces));
+      const std::uint64_t bytes = bytes_in_memory(pieces);
+      Result<void> written = co_await io::write_all(*stream_, std::move(pieces), &written_bytes_);
       if (!written) close();
-      last_active_ = shard_.now();
+      unsent_bytes_ -= bytes;
     }
     outstanding_ -= taken;
+    progress_.notify_all();
   }
   flushing_ = false;
   progress_.notify_all();

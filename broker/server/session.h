@@ -12,6 +12,7 @@
 #include "io/shard.h"
 #include "io/stream.h"
 #include "io/sync.h"
+#include "io/tls/stream.h"
 #include "protocol/rpc/frame_reader.h"
 
 namespace klamm::server {
@@ -19,39 +20,66 @@ namespace klamm::server {
 struct SessionOptions {
   std::uint32_t max_request_bytes = 104'857'600;  // socket.request.max.bytes
   std::size_t max_outstanding_replies = 128;      // requests of one connection that may be in work or unsent
+  std::uint64_t max_unsent_bytes = 1 << 20;       // of its replies in memory: no new request is read above this
   std::string listener;                           // name of the listener it came in by
+  io::tls::TlsStream* tls = nullptr;              // the stream itself, where hands have yet to be shaken on it
+};
+
+// What the connections of one shard may hold of requests that are not done. Small frames have a share of their own, so
+// that they never wait behind large ones that are still on their way.
+struct RequestMemory {
+  RequestMemory(io::Shard& shard, std::uint64_t bytes) : small(shard, bytes / 4), large(shard, bytes - bytes / 4) {}
+  io::MemoryGate small;            // Produce frames that came whole with one read
+  io::MemoryGate large;            // reserved before most of their bytes are read
+  std::size_t waiting = 0;         // sessions that wait for room among the large ones
+  std::function<void()> shortage;  // called when one begins to wait
 };
 
 // Serves one frame: decodes the header, finds the handler. `frame` is the frame without its size.
 using Dispatch = std::function<io::Task<handler::Reply>(Slice frame, const security::RequestContext& connection,
-                                                        std::function<void()> enqueued)>;
+                                                        std::function<void()> enqueued, handler::Hangup& hangup)>;
 
 // Lives on the shard of its stream. A request whose handler has said `enqueued` lets the next one start; replies leave
-// in request order. Memory: a frame's bytes are reserved at the gate before they are read; while the gate is shut the
-// connection is not read.
+// in request order. Memory: a large frame's bytes are reserved when its first ones have come, a small one's before it
+// is served; while there is no room the connection is not read.
 class Session {
  public:
-  Session(io::Shard& shard, std::unique_ptr<io::Stream> stream, SessionOptions options, io::MemoryGate& memory,
+  Session(io::Shard& shard, std::unique_ptr<io::Stream> stream, SessionOptions options, RequestMemory& memory,
           const Dispatch& dispatch, Logger logger);
 
   // Returns when the connection is closed and all its handlers have ended.
   io::Task<void> run();
   // Cuts the connection; run() returns soon after.
   void close();
-  // When the last byte came or went.
-  Instant last_active() const noexcept { return last_active_; }
+  // When the last byte came or went. Bytes that the kernel took since the last call count as gone now.
+  Instant last_active();
+  // True if it has reserved memory for a frame whose bytes come slower than anybody who waits for that memory should
+  // bear.
+  bool is_stalling(Instant now) const;
   const io::Endpoint& peer() const { return stream_->peer(); }
 
  private:
+  // Memory taken for one frame.
+  struct Reservation {
+    io::MemoryGate* gate = nullptr;
+    std::uint64_t bytes = 0;
+    void release() {
+      if (gate != nullptr) gate->release(bytes);
+      gate = nullptr;
+    }
+  };
   struct Slot {
-    std::uint64_t reserved_bytes = 0;
+    Reservation memory;
     bool enqueued = false;
     bool done = false;
     handler::Reply reply;
   };
 
+  io::Task<Result<void>> secure();
   io::Task<Result<void>> read_loop();
-  io::Task<Result<Slice>> next_frame(std::uint64_t& reserved_bytes);
+  io::Task<Result<Slice>> next_frame(Reservation& memory);
+  io::Task<void> reserve_large(std::size_t bytes, Reservation& memory);
+  bool is_full() const noexcept;
   io::Task<void> serve(Slot& slot, Slice frame);
   io::Task<void> flush();
   void end_burst();
@@ -61,13 +89,18 @@ class Session {
   io::Shard& shard_;
   std::unique_ptr<io::Stream> stream_;
   SessionOptions options_;
-  io::MemoryGate& memory_;
+  RequestMemory& memory_;
   const Dispatch& dispatch_;
   Logger logger_;
   security::RequestContext context_;
   rpc::FrameReader reader_;
   std::deque<std::unique_ptr<Slot>> slots_;  // oldest first; a slot stays until its reply is on its way
   std::size_t outstanding_ = 0;              // replies not yet written whole
+  std::uint64_t unsent_bytes_ = 0;           // of replies in memory that are done but not yet written whole
+  std::uint64_t written_bytes_ = 0;          // ever, to the kernel
+  std::uint64_t written_seen_ = 0;           // of these, those that last_active() knew
+  Instant reserved_at_ = Instant::never();   // since when memory is held for a frame that is not complete
+  handler::Hangup hangup_;
   io::Signal progress_;
   io::Gate handlers_;
   Instant last_active_;

@@ -3,6 +3,10 @@
 #include <algorithm>
 
 namespace klamm::server {
+namespace {
+// How often connections are looked at while memory is short.
+constexpr Duration kStallCheck = 1s;
+}  // namespace
 
 SessionHost::SessionHost(io::Shard& shard, SessionHostOptions options, Dispatch dispatch, Logger logger)
     : shard_(shard),
@@ -11,9 +15,15 @@ SessionHost::SessionHost(io::Shard& shard, SessionHostOptions options, Dispatch 
       logger_(std::move(logger)),
       memory_(shard, options.request_memory_bytes),
       running_(shard),
-      idle_check_(shard, [this] { close_idle(); }) {}
+      idle_check_(shard, [this] { close_idle(); }),
+      stall_check_(shard, [this] { close_stalling(); }) {
+  memory_.shortage = [this] {
+    if (!stall_check_.armed()) stall_check_.arm_in(kStallCheck);
+  };
+}
 
-void SessionHost::start(std::unique_ptr<io::Stream> stream, std::string listener, std::function<void()> ended) {
+void SessionHost::start(std::unique_ptr<io::Stream> stream, std::string listener, std::function<void()> ended,
+                        std::shared_ptr<const io::tls::Context> tls) {
   if (running_.closed()) {
     stream->close();
     ended();
@@ -23,6 +33,11 @@ void SessionHost::start(std::unique_ptr<io::Stream> stream, std::string listener
   options.max_request_bytes = options_.max_request_bytes;
   options.max_outstanding_replies = options_.max_outstanding_replies;
   options.listener = std::move(listener);
+  if (tls) {
+    auto secured = io::tls::TlsStream::server(shard_, std::move(stream), std::move(tls));
+    options.tls = secured.get();
+    stream = std::move(secured);
+  }
   auto session = std::make_unique<Session>(shard_, std::move(stream), std::move(options), memory_, dispatch_, logger_);
   running_.spawn(serve(std::move(session), std::move(ended)));
   if (options_.max_idle != Duration::max() && !idle_check_.armed() && !sessions_.empty())
@@ -54,10 +69,25 @@ void SessionHost::close_idle() {
   if (next != Instant::never()) idle_check_.arm_at(next);
 }
 
+// Somebody waits for memory: connections that hold it for a frame that hardly comes are cut.
+void SessionHost::close_stalling() {
+  if (memory_.waiting == 0) return;
+  const Instant now = shard_.now();
+  for (auto each = sessions_.begin(); each != sessions_.end();) {
+    Session& session = **each++;
+    if (!session.is_stalling(now)) continue;
+    logger_.info("connection from {} closed: its request comes too slowly while others wait for memory",
+                 session.peer().text());
+    session.close();
+  }
+  stall_check_.arm_in(kStallCheck);
+}
+
 io::Task<void> SessionHost::close() {
   for (Session* session : std::list<Session*>(sessions_)) session->close();
   co_await running_.close();
   idle_check_.cancel();
+  stall_check_.cancel();
 }
 
 }  // namespace klamm::server

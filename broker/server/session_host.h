@@ -1,4 +1,5 @@
-// The connections of one shard: starts their sessions, closes the idle ones, ends them all at shutdown.
+// The connections of one shard: starts their sessions, closes the idle ones and those that sit on memory others wait
+// for, ends them all at shutdown.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,10 @@ class SessionHost {
  public:
   SessionHost(io::Shard& shard, SessionHostOptions options, Dispatch dispatch, Logger logger);
 
-  // Serves a connection of this shard. `ended` is called on this shard when it is over.
-  void start(std::unique_ptr<io::Stream> stream, std::string listener, std::function<void()> ended);
+  // Serves a connection of this shard; `tls`: of its listener, null if it is plain. `ended` is called on this shard
+  // when it is over.
+  void start(std::unique_ptr<io::Stream> stream, std::string listener, std::function<void()> ended,
+             std::shared_ptr<const io::tls::Context> tls = nullptr);
   // Cuts all connections and waits until their handlers have ended.
   io::Task<void> close();
   std::size_t count() const noexcept { return sessions_.size(); }
@@ -34,15 +37,17 @@ class SessionHost {
  private:
   io::Task<void> serve(std::unique_ptr<Session> session, std::function<void()> ended);
   void close_idle();
+  void close_stalling();
 
   io::Shard& shard_;
   SessionHostOptions options_;
   Dispatch dispatch_;
   Logger logger_;
-  io::MemoryGate memory_;
+  RequestMemory memory_;
   std::list<Session*> sessions_;
   io::Gate running_;
   io::Timer idle_check_;
+  io::Timer stall_check_;  // armed while a session waits for memory
 };
 
 }  // namespace klamm::server

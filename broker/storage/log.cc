@@ -385,6 +385,8 @@ io::Task<Result<void>> Log::flushed(std::int64_t offset) {
 
 // flushing_ is held: nothing is truncated meanwhile, but appends and rolls go on.
 io::Task<Result<void>> Log::flush_locked(std::int64_t offset) {
+  // A flush before this one failed: a sync may well succeed now, having forgotten the pages that could not be written.
+  if (failed_) co_return refuse(ErrorCode::kafka_storage_error, fmt::format("log {} is offline", options_.partition));
   // Syncing the active segment serves all that is in it by now.
   offset = offset > active_->base_offset() ? log_end_offset_ : std::min(offset, log_end_offset_);
   const std::vector<SegmentRef> finished = finished_;

@@ -274,6 +274,9 @@ class Log {
   // log_producers.cc
   io::Task<Result<void>> rebuild_producers(std::int64_t log_end, bool clean_without_snapshot);
   io::Task<Result<void>> replay_producers(std::int64_t from, std::int64_t to);
+  io::Task<Result<void>> relearn_batches(std::int64_t end);
+  io::Task<Result<void>> relearn_batches_of(SegmentRef segment, std::int64_t most_bytes, std::int64_t end,
+                                            std::map<std::int64_t, ProducerEntry>& learned);
   io::Task<Result<void>> take_producer_snapshot(bool sync);
   io::Task<Result<void>> remove_snapshot(std::int64_t offset);
   std::string snapshot_path(std::int64_t offset) const;

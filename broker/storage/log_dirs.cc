@@ -350,6 +350,11 @@ io::Task<Result<void>> LogDirs::close(std::int64_t broker_epoch) {
   closing_ = true;
   stopping_.notify_all();
   co_await background_.close();
+  if (managers_.empty()) {
+    // The logs were never opened: what the last run left says more about them than this one could.
+    for (Directory& directory : directories_) directory.lock.reset();
+    co_return Result<void>();
+  }
   std::set<std::size_t> not_clean;
   for (LogManager* manager : managers_) {
     const auto ask = [manager]() -> io::Task<std::vector<std::size_t>> { co_return manager->not_clean(); };

@@ -1,5 +1,6 @@
 // Producer snapshots of a log, and the producers' state after a start or a truncation.
 #include <algorithm>
+#include <iterator>
 
 #include "broker/storage/log.h"
 #include "broker/storage/names.h"
@@ -51,6 +52,8 @@ io::Task<Result<void>> Log::rebuild_producers(std::int64_t log_end, bool clean_w
       if (good) {
         loaded = true;
         from = std::max(from, offset);
+        Result<void> relearned = co_await relearn_batches(offset);
+        KLAMM_CO_TRY(relearned);
         break;
       }
       logger_.warning("{}: {}: {}; trying an older one", options_.partition, snapshot_path(offset),
@@ -68,6 +71,60 @@ io::Task<Result<void>> Log::rebuild_producers(std::int64_t log_end, bool clean_w
   }
   producers_.set_end_offset(log_end);
   co_return Result<void>();
+}
+
+// A snapshot, taken at `end`, has only the last batch of each producer, and a retry of one of the batches before would
+// not be recognized: they are read again, as far back as what producers have in flight reaches as a rule.
+io::Task<Result<void>> Log::relearn_batches(std::int64_t end) {
+  constexpr std::int64_t kMostBytes = 1 << 20;
+  if (producers_.empty()) co_return Result<void>();
+  std::vector<SegmentRef> segments;  // the newest first
+  std::int64_t bytes = 0;
+  for (auto at = segments_.lower_bound(end); at != segments_.begin() && bytes < kMostBytes;) {
+    --at;
+    segments.push_back(at->second);
+    bytes += at->second->size_bytes();
+  }
+  std::map<std::int64_t, ProducerEntry> learned;
+  for (auto at = segments.rbegin(); at != segments.rend(); ++at) {
+    // What the newer segments have of the bytes is theirs.
+    std::int64_t most_bytes = kMostBytes;
+    for (auto newer = std::next(at); newer != segments.rend(); ++newer) most_bytes -= (*newer)->size_bytes();
+    Result<void> read = co_await relearn_batches_of(*at, most_bytes, end, learned);
+    if (read) continue;
+    if (!(read.error() == Errc::corrupt)) co_return read;
+    // Damage below the recovery point: readers will meet it.
+    logger_.error("{}: {}; producers of that part are not known", options_.partition, read.error().message());
+  }
+  producers_.relearn(learned);
+  co_return Result<void>();
+}
+
+// The batches of the segment's last `most_bytes` that lie below `end`.
+io::Task<Result<void>> Log::relearn_batches_of(SegmentRef segment, std::int64_t most_bytes, std::int64_t end,
+                                               std::map<std::int64_t, ProducerEntry>& learned) {
+  std::int64_t from = segment->base_offset();
+  if (segment->size_bytes() > most_bytes) {
+    Result<std::optional<std::int64_t>> behind = co_await segment->offset_behind(segment->size_bytes() - most_bytes);
+    KLAMM_CO_TRY(behind);
+    if (!behind->has_value()) co_return Result<void>();
+    from = **behind;
+  }
+  Result<std::optional<PlacedBatch>> start = co_await segment->find(from);
+  KLAMM_CO_TRY(start);
+  if (!start->has_value()) co_return Result<void>();
+  Result<std::shared_ptr<io::File>> file = co_await segment->file();
+  KLAMM_CO_TRY(file);
+  BatchScanner scanner(*file, (*start)->position, segment->size_bytes(), BatchScanner::kHeaders);
+  for (;;) {
+    Result<bool> more = co_await scanner.next();
+    KLAMM_CO_TRY(more);
+    const BatchSummary& batch = scanner.batch();
+    if (!*more || batch.base_offset >= end) co_return Result<void>();
+    if (!batch.has_producer() || batch.is_control()) continue;
+    learned[batch.producer_id].add_batch(
+        batch.producer_epoch, {batch.last_sequence(), batch.offset_delta(), batch.last_offset, batch.max_timestamp});
+  }
 }
 
 // Takes in the batches in [from, to), which were accepted before.

@@ -70,6 +70,13 @@ void ProducerEntry::add_batch(std::int16_t batch_epoch, const ProducedBatch& bat
   last_timestamp = batch.timestamp;
 }
 
+void ProducerEntry::take_batches(const ProducerEntry& other) {
+  if (other.epoch != epoch || batch_count_ == 0 || other.last_batch() == nullptr) return;
+  if (other.last_offset() != last_offset() || other.last_sequence() != last_sequence()) return;
+  batches_ = other.batches_;
+  batch_count_ = other.batch_count_;
+}
+
 Result<std::optional<EndTransaction>> read_end_transaction(Slice batch) {
   Result<record::BatchView> view = record::BatchView::parse(std::move(batch));
   KLAMM_TRY(view);
@@ -219,6 +226,13 @@ void ProducerState::high_watermark_moved(std::int64_t high_watermark) {
 bool ProducerState::expired(const ProducerEntry& entry, TimestampMs now_ms) const {
   if (options_.expiration_ms == std::numeric_limits<std::int64_t>::max()) return false;
   return entry.transaction_first_offset < 0 && now_ms - entry.last_timestamp >= options_.expiration_ms;
+}
+
+void ProducerState::relearn(const std::map<std::int64_t, ProducerEntry>& learned) {
+  for (const auto& [producer_id, entry] : learned) {
+    const auto known = entries_.find(producer_id);
+    if (known != entries_.end()) known->second.take_batches(entry);
+  }
 }
 
 void ProducerState::expire(TimestampMs now_ms) {

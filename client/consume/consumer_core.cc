@@ -217,6 +217,7 @@ io::Task<Result<std::int64_t>> ConsumerCore::await_position(TopicPartition parti
     KLAMM_CO_TRY(found);
     if ((*found)->error) co_return fail(*(*found)->error);
     if ((*found)->has_position) co_return (*found)->position.offset;
+    if (const Error* fatal = cluster_.fatal_error()) co_return fail(*fatal);
     const bool in_time = co_await positions_.wait_until(deadline);
     if (!in_time) {
       std::string why = "position of " + partition.text();
@@ -269,6 +270,12 @@ io::Task<void> ConsumerCore::follow_metadata(std::shared_ptr<ConsumerCore> self)
   while (!stopped_) {
     co_await cluster_.changed().wait();
     wake();
+    cluster_fault_.reset();
+    if (const Error* fatal = cluster_.fatal_error()) {
+      cluster_fault_ = *fatal;
+      arrived_.notify_all();
+      positions_.notify_all();
+    }
   }
 }
 
@@ -356,6 +363,7 @@ io::Task<Result<ConsumerCore::Block>> ConsumerCore::poll(Duration timeout, Cance
 }
 
 std::optional<Error> ConsumerCore::take_error() {
+  if (cluster_fault_) return std::exchange(cluster_fault_, std::nullopt);
   for (const AssignedRef& partition : turn_order_) {
     if (!partition->error || partition->error_told) continue;
     partition->error_told = true;

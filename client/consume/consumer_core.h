@@ -101,7 +101,8 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   io::Task<bool> fetch_once(Fetcher& fetcher);
   bool fetchable(const Assigned& partition, BrokerNumber broker, Instant now) const;
   void take_fetched(Fetcher& fetcher, const FetchSession::Plan& plan, protocol::FetchResponse& response);
-  void take_partition(Assigned& partition, protocol::FetchResponse::PartitionData& data);
+  enum class Taken { nothing, batches, part };  // part: of one batch, and nothing else
+  Taken take_partition(Assigned& partition, protocol::FetchResponse::PartitionData& data);
   void take_fetch_error(Assigned& partition, ErrorCode code);
 
   Block collect();
@@ -130,6 +131,7 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   bool stopped_ = false;
   bool is_finished_ = false;
   bool polling_ = false;
+  std::optional<Error> cluster_fault_;  // Cluster::fatal_error(), until a poll has told it
   io::Signal wake_;
   io::Signal arrived_;    // records or errors for poll
   io::Signal positions_;  // a position has become known

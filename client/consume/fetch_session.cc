@@ -9,7 +9,8 @@ using protocol::FetchResponse;
 
 namespace {
 
-// The request's topic to put a partition into: topics come in order, so it is the last one or a new one.
+// The request's topic to put a partition into: the last one, or a new one. Partitions keep the order of their turn, so
+// that a topic may come more than once.
 FetchRequest::FetchTopic& topic_for(FetchRequest& request, const std::string& name, const Uuid& id, bool ids) {
   if (request.topics.empty() || (ids ? request.topics.back().topic_id != id : request.topics.back().topic != name)) {
     FetchRequest::FetchTopic& topic = request.topics.emplace_back();
@@ -39,7 +40,9 @@ FetchSession::Plan FetchSession::plan(const std::vector<Want>& wanted, bool topi
     plan.entries[want.partition->partition] = {want.partition, want.partition->generation, want.fetch_offset};
     if (topic_ids) plan.names[want.topic_id] = want.partition->partition.topic;
   }
-  for (const auto& [partition, state] : next) {
+  for (const Want& want : wanted) {
+    const TopicPartition& partition = want.partition->partition;
+    const Known& state = next.at(partition);
     const auto known = known_.find(partition);
     if (!fresh && known != known_.end() && known->second == state) continue;
     auto& asked = topic_for(request, partition.topic, state.topic_id, topic_ids).partitions.emplace_back();

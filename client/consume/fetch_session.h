@@ -36,7 +36,7 @@ class FetchSession {
     bool topic_ids = false;
   };
 
-  // Fills topics, forgotten topics and session fields of the request.
+  // Fills topics, forgotten topics and session fields of the request; partitions come in the order of `wanted`.
   Plan plan(const std::vector<Want>& wanted, bool topic_ids, protocol::FetchRequest& request);
   // Takes in the session part of a response. False if the session was refused: ask again, with a new session.
   bool accept(const protocol::FetchResponse& response);

@@ -83,6 +83,10 @@ io::Task<bool> ConsumerCore::fetch_once(Fetcher& fetcher) {
         {partition, *topic_id, partition->fetch_offset, partition->leader_epoch, settings_.max_partition_fetch_bytes});
   }
   if (wanted.empty()) co_return false;
+  // A broker without a session for us serves in this order: who had to wait comes first.
+  std::stable_sort(wanted.begin(), wanted.end(), [](const FetchSession::Want& left, const FetchSession::Want& right) {
+    return left.partition->last_served < right.partition->last_served;
+  });
   constexpr std::int16_t kLastWithNames = 12;
   Result<std::int16_t> version =
       connection->version_of<FetchRequest>({0, topic_ids ? FetchRequest::kMaxStableVersion : kLastWithNames});
@@ -132,6 +136,8 @@ void ConsumerCore::take_fetched(Fetcher& fetcher, const FetchSession::Plan& plan
   for (const auto& node : response.node_endpoints) {
     cluster_.learn_broker({node.node_id, {node.host, static_cast<std::uint16_t>(node.port)}, node.rack});
   }
+  bool anything = false;    // whole batches, or records that nobody wants any more
+  Assigned* cut = nullptr;  // the first with a part of a batch and nothing else
   for (auto& topic : response.responses) {
     std::string name = topic.topic;
     if (plan.topic_ids) {
@@ -145,30 +151,46 @@ void ConsumerCore::take_fetched(Fetcher& fetcher, const FetchSession::Plan& plan
       Assigned& partition = *entry->second.partition;
       // A seek since then makes the answer meaningless.
       if (partition.revoked || partition.generation != entry->second.generation ||
-          partition.fetch_offset != entry->second.fetch_offset)
+          partition.fetch_offset != entry->second.fetch_offset) {
+        anything = anything || !data.records.empty();
         continue;
-      take_partition(partition, data);
+      }
+      const Taken taken = take_partition(partition, data);
+      anything = anything || taken == Taken::batches;
+      if (taken == Taken::part && cut == nullptr) cut = &partition;
     }
+  }
+  // Where others have filled the response a batch that was cut is asked for again. But the first one is whole, however
+  // large it is: a broker that cuts that one will do so again.
+  if (cut != nullptr && !anything) {
+    fail_partition(*cut, Error(Errc::too_large, "the broker sends a part of the record batch at offset " +
+                                                    std::to_string(cut->fetch_offset) + " and nothing else"));
   }
   wake();
 }
 
-void ConsumerCore::take_partition(Assigned& partition, FetchResponse::PartitionData& data) {
+ConsumerCore::Taken ConsumerCore::take_partition(Assigned& partition, FetchResponse::PartitionData& data) {
   const ErrorCode code = protocol::error_code_from(data.error_code);
   if (data.current_leader.leader_id >= 0) {
     cluster_.learn_leader(partition.partition.topic, partition.partition.partition, data.current_leader.leader_id,
                           data.current_leader.leader_epoch);
   }
-  if (code != ErrorCode::none) return take_fetch_error(partition, code);
+  if (code != ErrorCode::none) {
+    take_fetch_error(partition, code);
+    return Taken::nothing;
+  }
   partition.failures = 0;
   partition.high_watermark = data.high_watermark;
   partition.last_stable_offset = data.last_stable_offset;
-  if (data.diverging_epoch.end_offset >= 0) return truncated(partition, data.diverging_epoch.end_offset);
+  if (data.diverging_epoch.end_offset >= 0) {
+    truncated(partition, data.diverging_epoch.end_offset);
+    return Taken::nothing;
+  }
   if (data.preferred_read_replica >= 0 && cluster_.brokers().contains(data.preferred_read_replica)) {
     partition.preferred_replica = data.preferred_read_replica;
     partition.preferred_until = shard_.now() + cluster_.options().metadata_max_age;
   }
-  if (data.records.empty()) return;
+  if (data.records.empty()) return Taken::nothing;
   Slice entries = data.records.slice();
   // The next fetch goes on behind the last whole entry.
   std::int64_t next = -1;
@@ -184,11 +206,8 @@ void ConsumerCore::take_partition(Assigned& partition, FetchResponse::PartitionD
     next = batch->next_offset();
     epoch = batch->leader_epoch();
   }
-  if (next < 0 && cursor.tail() == record::EntryStatus::incomplete) {
-    return fail_partition(partition,
-                          Error(Errc::too_large, "a record batch at offset " + std::to_string(partition.fetch_offset) +
-                                                     " does not fit max.partition.fetch.bytes"));
-  }
+  if (next < 0 && cursor.tail() == record::EntryStatus::incomplete) return Taken::part;
+  partition.last_served = fetches_;
   std::vector<AbortedTransaction> aborted;
   if (data.aborted_transactions) {
     for (const auto& one : *data.aborted_transactions) aborted.push_back({one.producer_id, one.first_offset});
@@ -200,6 +219,7 @@ void ConsumerCore::take_partition(Assigned& partition, FetchResponse::PartitionD
   if (next > partition.fetch_offset) partition.fetch_offset = next;
   if (epoch >= 0) partition.fetch_epoch = epoch;
   arrived_.notify_all();
+  return Taken::batches;
 }
 
 void ConsumerCore::take_fetch_error(Assigned& partition, ErrorCode code) {

@@ -34,6 +34,7 @@ struct Assigned {
   std::deque<ChunkReader> buffered;
   std::uint64_t buffered_bytes = 0;
   bool in_fetch = false;
+  std::uint64_t last_served = 0;  // the number of the fetch that last brought records
 
   BrokerNumber leader = -1;
   std::int32_t leader_epoch = -1;

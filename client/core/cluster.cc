@@ -10,6 +10,13 @@ namespace klamm::client {
 using protocol::MetadataRequest;
 using protocol::MetadataResponse;
 
+namespace {
+
+// Neither another attempt nor another broker would help.
+bool is_fatal(const Error& error) { return error == Errc::authentication_failed || error == Errc::invalid_argument; }
+
+}  // namespace
+
 std::vector<PartitionInfo> TopicMetadata::partition_infos() const {
   std::vector<PartitionInfo> infos;
   infos.reserve(partitions.size());
@@ -328,6 +335,7 @@ io::Task<Result<const TopicMetadata*>> Cluster::await_topic(std::string topic, I
       if (known->error == ErrorCode::none) co_return known;
       if (!protocol::retriable(known->error)) co_return fail(protocol::kafka_error(known->error, "topic " + topic));
     }
+    if (const Error* fatal = fatal_error()) co_return fail(*fatal);
     if (!update_requested_ && known != nullptr) request_update();
     const bool told = co_await changed_.wait_until(deadline);
     if (!told) {
@@ -344,6 +352,7 @@ io::Task<Result<const TopicMetadata*>> Cluster::await_topic(std::string topic, I
 io::Task<Result<void>> Cluster::await_brokers(Instant deadline) {
   while (version_ == 0 || brokers_.empty()) {
     if (closed_) co_return fail(Errc::cancelled, "client closed");
+    if (const Error* fatal = fatal_error()) co_return fail(*fatal);
     if (!update_requested_) request_update();
     const bool told = co_await changed_.wait_until(deadline);
     if (!told) {
@@ -409,7 +418,8 @@ io::Task<Result<ConnectionRef>> Cluster::connect(LinkRef link) {
   for (;;) {
     if (closed_) co_return fail(Errc::cancelled, "client closed");
     if (link->is_open()) co_return link->connection;
-    if (link->attempts != seen && !link->connecting) co_return fail(*link->last_error);
+    // Somebody else's attempt has failed. (If it did well, and the connection is gone again, one more is due.)
+    if (link->attempts != seen && !link->connecting && link->last_error) co_return fail(*link->last_error);
     if (link->connecting) {
       co_await link->settled.wait();
       continue;
@@ -418,7 +428,7 @@ io::Task<Result<ConnectionRef>> Cluster::connect(LinkRef link) {
     Result<void> opened = co_await open_link(link);
     link->connecting = false;
     ++link->attempts;
-    if (!opened) link->last_error = opened.error();
+    link->last_error = opened ? std::nullopt : std::optional(opened.error());
     link->settled.notify_all();
     KLAMM_CO_TRY(opened);
   }
@@ -428,7 +438,12 @@ io::Task<Result<void>> Cluster::open_link(LinkRef link) {
   retire(*link);
   while (!closed_ && shard_.now() < link->retry_at) co_await link->settled.wait_until(link->retry_at);
   if (closed_) co_return fail(Errc::cancelled, "client closed");
+  if (options_.tls && !tls_) {
+    Result<void> loaded = co_await load_tls();
+    KLAMM_CO_TRY(loaded);
+  }
   rpc::ConnectionOptions options;
+  options.tls = tls_;
   options.client_id = options_.client_id;
   options.setup_timeout = options_.setup_timeout;
   options.request_timeout = options_.request_timeout;
@@ -438,7 +453,8 @@ io::Task<Result<void>> Cluster::open_link(LinkRef link) {
   if (!connection) {
     link->retry_at = shard_.now() + link->backoff.next(shard_.random());
     log_.debug("connection to {} (broker {}) failed: {}", endpoint.text(), link->id, connection.error().message());
-    co_return fail(Error(connection.error().code(), connection.error().context(), true));
+    const bool retriable = !is_fatal(connection.error());
+    co_return fail(Error(connection.error().code(), connection.error().context(), retriable));
   }
   if (closed_ || endpoint != link->endpoint) {
     (*connection)->close();
@@ -449,6 +465,19 @@ io::Task<Result<void>> Cluster::open_link(LinkRef link) {
   ++link->connects;
   log_.debug("connected to {} (broker {})", endpoint.text(), link->id);
   co_return Result<void>();
+}
+
+// Keys and certificates are read when the first connection is made.
+io::Task<Result<void>> Cluster::load_tls() {
+  Result<std::shared_ptr<const io::tls::Context>> loaded =
+      co_await io::tls::Context::load(shard_, *options_.tls, io::tls::Role::client);
+  KLAMM_CO_TRY(loaded);
+  tls_ = std::move(*loaded);
+  co_return Result<void>();
+}
+
+const Error* Cluster::fatal_error() const noexcept {
+  return update_error_ && is_fatal(*update_error_) ? &*update_error_ : nullptr;
 }
 
 io::Task<Result<ConnectionRef>> Cluster::connect_any() {

@@ -17,6 +17,7 @@
 #include "client/core/strings.h"
 #include "io/shard.h"
 #include "io/sync.h"
+#include "io/tls/context.h"
 #include "klamm/record.h"
 #include "klamm/statistics.h"
 #include "protocol/error.h"
@@ -47,6 +48,7 @@ struct ClusterOptions {
   Duration rebootstrap_trigger = 5min;   // metadata.recovery.rebootstrap.trigger.ms
   bool allow_auto_create_topics = true;  // allow.auto.create.topics; producers always
   bool controllers = false;              // bootstrap.controllers: the nodes are controllers, there are no topics
+  std::optional<io::tls::Settings> tls;  // what connections speak; nothing: plain ones
 };
 
 struct PartitionMetadata {
@@ -106,6 +108,9 @@ class Cluster {
   io::Signal& changed() noexcept { return changed_; }
   // Why the last update failed; nothing after a good one.
   const std::optional<Error>& update_error() const noexcept { return update_error_; }
+  // That reason, if waiting does not help: the cluster and this client do not take each other's certificates, or the
+  // client's own cannot be read. Null otherwise.
+  const Error* fatal_error() const noexcept;
 
   // Asks for an update soon; many requests make one.
   void request_update();
@@ -168,6 +173,7 @@ class Cluster {
   LinkRef link_of(BrokerNumber broker);
   io::Task<Result<ConnectionRef>> connect(LinkRef link);
   io::Task<Result<void>> open_link(LinkRef link);
+  io::Task<Result<void>> load_tls();
   void retire(Link& link);
   io::Task<void> refresh_loop();
   io::Task<Result<void>> refresh();
@@ -185,6 +191,7 @@ class Cluster {
   std::unordered_map<std::string, TopicMetadata, StringHash, std::equal_to<>> topics_;
   std::map<BrokerNumber, BrokerMetadata> brokers_;
   std::map<BrokerNumber, LinkRef> links_;
+  std::shared_ptr<const io::tls::Context> tls_;  // once options_.tls was loaded
   std::string cluster_id_;
   BrokerNumber controller_ = -1;
   std::uint64_t version_ = 0;

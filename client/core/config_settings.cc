@@ -67,8 +67,8 @@ class Parser {
 
   Result<void> check_served() {
     const std::string& protocol = values_.get_string("security.protocol");
-    if (!equal_ignoring_case(protocol, "PLAINTEXT"))
-      return refused("security.protocol", protocol, "klamm's clients serve only PLAINTEXT so far");
+    if (!equal_ignoring_case(protocol, "PLAINTEXT") && !equal_ignoring_case(protocol, "SSL"))
+      return refused("security.protocol", protocol, "klamm's clients serve only PLAINTEXT and SSL so far");
     if (!values_.get_list("config.providers").empty())
       return refused("config.providers", text("config.providers"),
                      "klamm serves no configuration providers; write the values themselves");
@@ -102,6 +102,11 @@ class Parser {
     Result<void> served = check_served();
     KLAMM_TRY(served);
     CommonSettings settings;
+    if (equal_ignoring_case(values_.get_string("security.protocol"), "SSL")) {
+      Result<io::tls::Settings> tls = io::tls::parse_settings(values_);
+      KLAMM_TRY(tls);
+      settings.tls = *std::move(tls);
+    }
     Result<std::vector<ServerAddress>> addresses = servers("bootstrap.servers");
     KLAMM_TRY(addresses);
     settings.bootstrap_servers = *std::move(addresses);

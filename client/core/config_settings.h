@@ -1,8 +1,8 @@
 // The settings of the three clients with types, made from a klamm::Config and checked as Apache Kafka 4.3 checks them,
 // the rules across keys included. Plain values; defaults are Kafka's.
 //
-// What klamm does not serve yet is refused, never passed over in silence: transactional.id, a security.protocol other
-// than PLAINTEXT, config.providers. Keys that only a Java program can use (serializers, interceptors, reporters) give a
+// What klamm does not serve yet is refused, never passed over in silence: transactional.id, a security.protocol with
+// SASL, config.providers. Keys that only a Java program can use (serializers, interceptors, reporters) give a
 // warning.
 #pragma once
 
@@ -15,6 +15,7 @@
 
 #include "base/config.h"
 #include "base/result.h"
+#include "io/tls/settings.h"
 #include "klamm/config.h"
 
 namespace klamm::client {
@@ -44,6 +45,7 @@ struct CommonSettings {
   std::int32_t send_buffer_bytes = 131'072;  // -1: the system's default
   std::int32_t receive_buffer_bytes = 32'768;
   bool enable_metrics_push = true;
+  std::optional<io::tls::Settings> tls;  // security.protocol=SSL
 };
 
 // Names as in a batch's attributes.

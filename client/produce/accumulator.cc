@@ -129,7 +129,8 @@ Result<Accumulator::Place> Accumulator::append_to_new(Partition& partition, cons
   const std::optional<std::int32_t> index = batch->builder.append(timestamp, key, value, headers.view());
   if (!index)
     return fail(protocol::kafka_error(ErrorCode::message_too_large, "record for topic " + partition.topic->name));
-  batch->number = next_number_++;
+  batch->number = next_number_;
+  next_number_ += Batch::kNumberStep;
   charge(*batch, std::max(needed, batch->builder.capacity_bytes()));
   partition.open = batch.get();
   by_linger_.push_back(*batch);

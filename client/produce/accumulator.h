@@ -45,13 +45,17 @@ struct Batch {
   detail::DeliveryRef delivery;
   Partition* partition;
   Instant created_at;
-  std::uint64_t number = 0;        // counts the batches of the producer
+  // Rises with the batches of the producer; between two there is room for the parts of the first one.
+  static constexpr std::uint64_t kNumberStep = 1ULL << 32;
+  std::uint64_t number = 0;
+  std::uint64_t number_room = kNumberStep;
   Slice bytes;                     // as it will be sent; empty until sealed
   std::uint32_t record_count = 0;  // once closed
   std::size_t charged_bytes = 0;   // of buffer.memory
   std::int32_t base_sequence = record::kNoSequence;
   record::ProducerStamp stamp;  // in `bytes`
   std::uint32_t attempts = 0;   // requests that carried it
+  std::uint64_t sent_over = 0;  // the number of the last one's connection
   bool in_flight = false;
   bool ended = false;         // has its outcome (it may still be in flight, if it expired there)
   ListHook<Batch> by_linger;  // while open
@@ -72,7 +76,8 @@ struct Partition {
   std::int64_t producer_id = record::kNoProducerId;
   std::int16_t producer_epoch = record::kNoProducerEpoch;
   std::int32_t next_sequence = 0;
-  bool established = false;   // the leader has taken a batch under this id and epoch
+  // The connection over which the leader has last taken a batch under this id and epoch; 0: none.
+  std::uint64_t established_on = 0;
   bool needs_reset = false;   // sequences have a hole: a new epoch once nothing is in flight
   bool needs_new_id = false;  // and a new producer id
   std::vector<Batch*> sequenced;

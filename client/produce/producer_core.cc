@@ -278,6 +278,7 @@ ProducerCore::Placed ProducerCore::wait_for_partitions(const Record& record, Top
   }
   const Instant now = shard_.now();
   cluster_.track(topic.name);
+  if (const Error* fatal = cluster_.fatal_error()) return refuse(record, *fatal);
   if (topic.asked_at == Instant::never()) {
     topic.asked_at = now;
     if (!topic.partitions.empty()) cluster_.request_update();
@@ -394,6 +395,7 @@ io::Task<void> ProducerCore::follow_metadata(std::shared_ptr<ProducerCore> self)
   while (!stopped_) {
     if (metadata_seen_ == cluster_.version()) {
       co_await cluster_.changed().wait();
+      if (cluster_.fatal_error() != nullptr && std::exchange(blocked_, false)) room_.notify_all();
       continue;
     }
     metadata_seen_ = cluster_.version();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "io/timer.h"
 #include "protocol/messages/init_producer_id_request.h"
 #include "protocol/messages/init_producer_id_response.h"
 #include "protocol/record/batch.h"
@@ -40,6 +41,12 @@ Sender::Broker& Sender::broker_of(BrokerNumber id) {
     broker->id = id;
   }
   return *broker;
+}
+
+// The number of the connection that is used for the broker; 0: none yet.
+std::uint64_t Sender::connection_to(BrokerNumber id) const {
+  const auto found = brokers_.find(id);
+  return found == brokers_.end() ? 0 : found->second->connection_number;
 }
 
 void Sender::route(Partition& partition) {
@@ -81,8 +88,9 @@ Sender::Readiness Sender::readiness(const Partition& partition, Instant now) con
     return partition.sequenced.empty() || partition.sequenced.front() == &front ? Readiness::now : Readiness::never;
   }
   // A leader that does not know the producer takes any first sequence: the first batch goes alone, lest a later one is
-  // taken in its place.
-  const std::size_t most = partition.established ? options_.max_in_flight : 1;
+  // taken in its place. After each new connection, too: the broker may have lost what it knew with its power.
+  const bool established = partition.established_on != 0 && partition.established_on == connection_to(partition.leader);
+  const std::size_t most = established ? options_.max_in_flight : 1;
   return partition.sequenced.size() < most ? Readiness::now : Readiness::never;
 }
 
@@ -115,7 +123,7 @@ bool Sender::mend_sequences(Partition& partition) {
     partition.producer_id = producer_id_;
     partition.producer_epoch = producer_epoch_;
     partition.next_sequence = next;
-    partition.established = false;
+    partition.established_on = 0;
   } else if (partition.producer_id < 0) {
     partition.producer_id = producer_id_;
     partition.producer_epoch = producer_epoch_;
@@ -137,6 +145,10 @@ void Sender::pump(Broker& broker) {
       gate_.spawn(connect(broker));
     }
     return;
+  }
+  if (broker.connection.lock() != connection) {
+    broker.connection = connection;
+    broker.connection_number = ++connections_;
   }
   if (options_.idempotent && producer_id_ < 0) {
     want_identity();
@@ -207,6 +219,7 @@ bool Sender::load(Broker& broker, rpc::Connection& connection, Cargo& cargo) {
       topic_ids = topic_ids && !partition.topic->id.is_zero();
       batch->in_flight = true;
       ++batch->attempts;
+      batch->sent_over = broker.connection_number;
       ++partition.in_flight;
       cargo.batches.push_back(std::move(batch));
     }
@@ -274,6 +287,11 @@ io::Task<void> Sender::connect(Broker& broker) {
 io::Task<void> Sender::deliver(Broker& broker, ConnectionRef connection, Cargo cargo) {
   if (options_.acks == 0) {
     const rpc::RequestForm form = rpc::Connection::form_of<ProduceRequest>(cargo.version);
+    // No answer tells that the peer has fallen silent, only bytes that do not leave.
+    io::Timer limit(shard_, [&connection] {
+      connection->close(Error(Errc::timed_out, "a Produce request without an answer could not be sent", true));
+    });
+    limit.arm_in(options_.request_timeout);
     Result<void> sent = co_await connection->send(form, wire::encode_pieces(cargo.request, cargo.version));
     cargo.request = {};
     --broker.in_flight;
@@ -407,7 +425,7 @@ void Sender::forget_sequence(Batch& batch) {
 
 void Sender::succeed(std::unique_ptr<Batch> batch, std::int64_t base_offset, TimestampMs log_append_time) {
   Partition& partition = *batch->partition;
-  partition.established = true;
+  partition.established_on = batch->sent_over;
   forget_sequence(*batch);
   if (!batch->ended) {
     report(*batch, base_offset, log_append_time, std::nullopt);
@@ -488,6 +506,8 @@ bool Sender::split(std::unique_ptr<Batch>& batch) {
   for (auto& part : parts) {
     part->record_count = static_cast<std::uint32_t>(part->builder.record_count());
     part->attempts = batch->attempts;
+    part->number_room = batch->number_room / 2;
+    if (first > 0) part->number += part->number_room;
     if (batch->has_sequence()) {
       part->base_sequence = record::advance_sequence(batch->base_sequence, static_cast<std::int32_t>(first));
     }

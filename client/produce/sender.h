@@ -82,6 +82,8 @@ class Sender {
     std::deque<Partition*> ring;  // partitions with something to send, in turn
     std::uint32_t in_flight = 0;
     bool connecting = false;
+    std::weak_ptr<rpc::Connection> connection;  // the one that was used last
+    std::uint64_t connection_number = 0;
     Instant throttled_until;
   };
   // What a request carries.
@@ -93,6 +95,7 @@ class Sender {
   enum class Readiness { now, later, never };
 
   Broker& broker_of(BrokerNumber id);
+  std::uint64_t connection_to(BrokerNumber id) const;
   void route(Partition& partition);
   void pump(Broker& broker);
   Readiness readiness(const Partition& partition, Instant now) const;
@@ -136,6 +139,7 @@ class Sender {
   SenderCounts counts_;
   std::int64_t producer_id_ = record::kNoProducerId;
   std::int16_t producer_epoch_ = record::kNoProducerEpoch;
+  std::uint64_t connections_ = 0;  // used so far
   bool acquiring_ = false;
   bool closed_ = false;
   std::optional<Error> fatal_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <optional>
 
 namespace klamm::io::sim {
 namespace {
@@ -19,6 +20,15 @@ bool between_two(FaultKind kind) {
     case FaultKind::cut_all:
     case FaultKind::drop: return true;
     default: return false;
+  }
+}
+
+std::optional<DiskOperation> failing_operation(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::read_errors: return DiskOperation::read;
+    case FaultKind::write_errors: return DiskOperation::write;
+    case FaultKind::sync_errors: return DiskOperation::sync;
+    default: return std::nullopt;
   }
 }
 
@@ -43,11 +53,13 @@ class Running {
       case FaultKind::crash:
       case FaultKind::kill: die(node, fault.kind); break;
       case FaultKind::pause: node.pause(fault.length); break;
-      case FaultKind::disk_errors:
-        node.disk().inject({.operation = DiskOperation::write, .path = {}, .error_number = EIO});
-        break;
+      case FaultKind::read_errors:
+      case FaultKind::write_errors:
       case FaultKind::sync_errors:
-        node.disk().inject({.operation = DiskOperation::sync, .path = {}, .error_number = EIO});
+        node.disk().inject({.operation = *failing_operation(fault.kind),
+                            .path = fault.path,
+                            .error_number = EIO,
+                            .times = static_cast<std::uint64_t>(fault.amount)});
         break;
       case FaultKind::disk_full:
         full_.push_back({&node, node.disk().options().capacity_bytes});
@@ -66,7 +78,7 @@ class Running {
       node.restart();
       if (hooks_.restarted) hooks_.restarted(node);
     }
-    if (fault.kind == FaultKind::disk_errors || fault.kind == FaultKind::sync_errors) node.disk().clear_faults();
+    if (failing_operation(fault.kind)) node.disk().clear_faults();
     if (fault.kind == FaultKind::disk_full) {
       const auto found = std::find_if(full_.begin(), full_.end(), [&](const Full& full) { return full.node == &node; });
       node.disk().options().capacity_bytes = found->capacity_bytes;
@@ -157,12 +169,14 @@ bool too_many_dead(const std::vector<Fault>& faults, const Fault& fault, std::si
   return dead >= most_dead;
 }
 
-// Faults of one kind on one disk do not overlap: the end of one would end the other.
+bool breaks_disk(FaultKind kind) { return kind == FaultKind::disk_full || failing_operation(kind); }
+
+// Disk faults of one node do not overlap: the end of one would end the other.
 bool overlaps_same(const std::vector<Fault>& faults, const Fault& fault) {
+  if (!breaks_disk(fault.kind)) return false;
   for (const Fault& other : faults) {
-    const bool disk = other.kind == FaultKind::disk_full || other.kind == FaultKind::disk_errors ||
-                      other.kind == FaultKind::sync_errors;
-    if (disk && other.node == fault.node && other.at < fault.at + fault.length && fault.at < other.at + other.length)
+    if (breaks_disk(other.kind) && other.node == fault.node && other.at < fault.at + fault.length &&
+        fault.at < other.at + other.length)
       return true;
   }
   return false;
@@ -171,14 +185,15 @@ bool overlaps_same(const std::vector<Fault>& faults, const Fault& fault) {
 }  // namespace
 
 std::string_view name_of(FaultKind kind) {
-  constexpr std::string_view kNames[] = {"partition", "one_way",     "isolate",     "delay",     "cut",
-                                         "cut_all",   "drop",        "crash",       "kill",      "pause",
-                                         "slow_disk", "disk_errors", "sync_errors", "disk_full", "clock_skew"};
+  constexpr std::string_view kNames[] = {
+      "partition", "one_way", "isolate",   "delay",       "cut",          "cut_all",     "drop",      "crash",
+      "kill",      "pause",   "slow_disk", "read_errors", "write_errors", "sync_errors", "disk_full", "clock_skew"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
 std::string Fault::text() const {
-  return fmt::format("{:.3f}s +{:.3f}s {} {} {} {}", seconds(at), seconds(length), name_of(kind), node, other, amount);
+  return fmt::format("{:.3f}s +{:.3f}s {} {} {} {}{}", seconds(at), seconds(length), name_of(kind), node, other, amount,
+                     path.empty() ? "" : " on " + path);
 }
 
 FaultPlan FaultPlan::draw(std::uint64_t seed, const FaultPlanOptions& options) {
@@ -204,6 +219,10 @@ FaultPlan FaultPlan::draw(std::uint64_t seed, const FaultPlanOptions& options) {
     if (fault.kind == FaultKind::delay) fault.amount = random.between(1'000'000, 2'000'000'000);
     if (fault.kind == FaultKind::slow_disk) fault.amount = random.between(2, 500);
     if (fault.kind == FaultKind::clock_skew) fault.amount = random.between(-3'600'000, 3'600'000);
+    if (failing_operation(fault.kind)) {
+      fault.path = options.paths[random.below(options.paths.size())];
+      fault.amount = random.chance(0.5) ? 1 : random.between(2, 1000);
+    }
     if (kills(fault.kind) && too_many_dead(plan.faults_, fault, options.most_dead)) continue;
     if (overlaps_same(plan.faults_, fault)) continue;
     plan.faults_.push_back(std::move(fault));

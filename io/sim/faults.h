@@ -16,21 +16,22 @@
 namespace klamm::io::sim {
 
 enum class FaultKind : std::uint8_t {
-  partition,    // two nodes do not hear each other
-  one_way,      // `other` does not hear `node`
-  isolate,      // nobody hears the node
-  delay,        // latency between two nodes grows
-  cut,          // one connection of the node is reset
-  cut_all,      // all connections between two nodes are reset
-  drop,         // all connections between two nodes go silent for ever
-  crash,        // power loss; restarted at the end
-  kill,         // the process dies, its machine does not; restarted at the end
-  pause,        // the process stands still
-  slow_disk,    // the disk takes many times as long
-  disk_errors,  // writes fail (EIO)
-  sync_errors,  // syncs fail (EIO)
-  disk_full,    // ENOSPC: the capacity is what is used
-  clock_skew,   // the wall clock jumps, and back at the end
+  partition,     // two nodes do not hear each other
+  one_way,       // `other` does not hear `node`
+  isolate,       // nobody hears the node
+  delay,         // latency between two nodes grows
+  cut,           // one connection of the node is reset
+  cut_all,       // all connections between two nodes are reset
+  drop,          // all connections between two nodes go silent for ever
+  crash,         // power loss; restarted at the end
+  kill,          // the process dies, its machine does not; restarted at the end
+  pause,         // the process stands still
+  slow_disk,     // the disk takes many times as long
+  read_errors,   // reads fail (EIO)
+  write_errors,  // writes fail (EIO)
+  sync_errors,   // syncs fail (EIO)
+  disk_full,     // ENOSPC: the capacity is what is used
+  clock_skew,    // the wall clock jumps, and back at the end
 };
 std::string_view name_of(FaultKind kind);
 
@@ -40,7 +41,8 @@ struct Fault {
   FaultKind kind = FaultKind::cut;
   std::string node;
   std::string other;        // empty where the kind concerns one node
-  std::int64_t amount = 0;  // delay: ns; slow_disk: factor; clock_skew: ms
+  std::int64_t amount = 0;  // delay: ns; slow_disk: factor; clock_skew: ms; read, write, sync errors: how many at most
+  std::string path;         // read, write, sync errors: of files with this in their path
   std::string text() const;
 };
 
@@ -57,6 +59,8 @@ struct FaultPlanOptions {
                                   FaultKind::drop,      FaultKind::crash,     FaultKind::kill,
                                   FaultKind::pause,     FaultKind::slow_disk, FaultKind::clock_skew};
   std::size_t most_dead = 1;  // nodes that are dead at the same time
+  // What read, write and sync errors choose their path from.
+  std::vector<std::string> paths = {""};
 };
 
 // What the owner of the applications does when nodes die and come back.

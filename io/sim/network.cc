@@ -51,6 +51,8 @@ std::size_t Network::drop(const Node& left, const Node& right) {
 
 std::size_t Network::connections() const { return fabric_->connections(); }
 
+std::size_t Network::connections(const Node& node) const { return fabric_->of(node.index()).size(); }
+
 // ---------------------------------------------------------------------------------------------------------- streams
 
 namespace {

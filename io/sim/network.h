@@ -61,6 +61,8 @@ class Network {
   std::size_t drop(const Node& left, const Node& right);
 
   std::size_t connections() const;
+  // Those of a node, until both ends are closed.
+  std::size_t connections(const Node& node) const;
 
   Fabric& fabric() noexcept { return *fabric_; }
 

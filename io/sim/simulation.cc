@@ -52,6 +52,7 @@ void Node::crash(CrashOptions options) {
   if (!alive()) return;
   simulation_.trace().note(simulation_.now(), "crash", std::uint64_t{index_} << 32,
                            static_cast<std::uint64_t>(options.unsynced), static_cast<std::uint64_t>(options.peers));
+  lost_power_ = options.unsynced != Unsynced::keep_all;
   PeersSee peers = options.peers;
   if (peers == PeersSee::draw && random_.chance(0.5)) peers = PeersSee::silence;
   Process& dying = process();

@@ -86,6 +86,8 @@ class Node {
   Disk& disk() noexcept { return *disk_; }
 
   bool alive() const;
+  // The last process ended with a loss of power, not by a kill.
+  bool lost_power() const noexcept { return lost_power_; }
   // Power loss, or the kernel died: unsynced data is lost as told. See the head of this file. May be called from code
   // that runs on the node itself.
   void crash(CrashOptions options = {});
@@ -110,6 +112,7 @@ class Node {
   std::string address_;
   unsigned shard_count_;
   std::int64_t skew_ms_;
+  bool lost_power_ = false;
   Random random_;
   std::unique_ptr<Disk> disk_;
   std::vector<std::unique_ptr<Process>> processes_;  // the last may be alive

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "io/tls/stream.h"
 #include "protocol/error.h"
 #include "protocol/messages/api_versions_request.h"
 #include "protocol/messages/api_versions_response.h"
@@ -56,6 +57,12 @@ io::Task<Result<std::shared_ptr<Connection>>> Connection::open(io::Shard& shard,
                                                                ConnectionOptions options) {
   Result<std::unique_ptr<io::Stream>> stream = co_await shard.connect(peer, options.setup_timeout);
   KLAMM_CO_TRY(stream);
+  if (options.tls) {
+    auto secured = io::tls::TlsStream::client(shard, std::move(*stream), options.tls, peer);
+    Result<void> shaken = co_await secured->handshake(shard.now() + options.setup_timeout);
+    KLAMM_CO_TRY(shaken);
+    *stream = std::move(secured);
+  }
   std::shared_ptr<Connection> connection(
       new Connection(shard, std::move(*stream), std::move(peer), std::move(options)));
   io::spawn_detached(run(connection, connection->read_loop()));

@@ -16,6 +16,7 @@
 #include "io/stream.h"
 #include "io/sync.h"
 #include "io/task.h"
+#include "io/tls/context.h"
 #include "protocol/messages/api_key.h"
 #include "protocol/rpc/frame_reader.h"
 #include "protocol/wire/message.h"
@@ -26,10 +27,11 @@ struct ConnectionOptions {
   std::string client_id;
   std::string software_name = "klamm";  // told to the peer (KIP-511): letters, digits, '-' and '.'
   std::string software_version = "0.1.0";
-  Duration setup_timeout = 10s;         // for resolving, connecting and negotiating, each
+  Duration setup_timeout = 10s;         // for resolving and connecting, for TLS, for negotiating, each
   Duration request_timeout = 30s;       // for requests that name no other
   Duration max_idle = Duration::max();  // closed after so long without a request
   std::uint32_t max_response_bytes = 0x7fffffff;
+  std::shared_ptr<const io::tls::Context> tls;  // what open() speaks; null: nothing but Kafka's protocol
 };
 
 // An inclusive range of versions of one API. The default takes whatever both sides know.

@@ -31,13 +31,14 @@ std::size_t FrameReader::begun_bytes() const {
 
 // Makes room for a read. Bytes that were handed out stay untouched: a started frame moves to a new buffer unless the
 // rest of the present one takes it.
-void FrameReader::make_room() {
+void FrameReader::make_room(std::size_t most) {
   const std::size_t frame_bytes = begun_bytes();
   const std::size_t capacity = buffer_ ? buffer_->capacity() : 0;
   if (buffer_ && begin_ + std::max(frame_bytes, pending() + kSizeField) <= capacity && end_ < capacity) return;
   std::size_t wanted = kReadBytes;
   if (frame_bytes > 0) {  // memory follows what was received, not what was announced
     wanted = std::max(wanted, std::min(frame_bytes, std::max(kTrustedBytes, 2 * pending())));
+    if (most < wanted) wanted = std::max(kReadBytes, pending() + most);
   }
   if (buffer_ && begin_ + wanted <= capacity && end_ < capacity) return;
   Buffer::Ref next = Buffer::allocate(wanted);
@@ -47,9 +48,9 @@ void FrameReader::make_room() {
   buffer_ = std::move(next);
 }
 
-Result<std::size_t> FrameReader::fill(io::Stream& stream) {
-  make_room();
-  Result<std::size_t> got = stream.try_read({buffer_->data() + end_, buffer_->capacity() - end_});
+Result<std::size_t> FrameReader::fill(io::Stream& stream, std::size_t most) {
+  make_room(most);
+  Result<std::size_t> got = stream.try_read({buffer_->data() + end_, std::min(most, buffer_->capacity() - end_)});
   if (got) {
     end_ += *got;
   } else if (pending() == 0) {

@@ -69,6 +69,14 @@ Result<M> decode_message(Slice slice, std::int16_t version) {
   return message;
 }
 
+// The same of a client's request. Bytes behind it are ignored, as Kafka ignores them: librdkafka 2.15 sends three
+// behind a Metadata request for all topics.
+template <Message M>
+Result<M> decode_request(Slice slice, std::int16_t version) {
+  Reader reader(std::move(slice));
+  return read_message<M>(reader, version);
+}
+
 // Encodes into one buffer; `records` must be in memory and are copied. For a message that passes its check().
 template <Message M>
 Slice encode_message(const M& message, std::int16_t version) {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr Duration kRestartDelay = 2s;  // of the supervisor, after the process ended by itself
 
-config::BrokerConfig make_config(const std::string& host) {
+config::BrokerConfig make_config(const std::string& host, const Settings& more) {
   ConfigMap settings{{"node.id", "1"},
                      {"process.roles", "broker,controller"},
                      {"controller.listener.names", "CONTROLLER"},
@@ -19,6 +19,7 @@ config::BrokerConfig make_config(const std::string& host) {
                      {"controller.quorum.voters", fmt::format("1@{}:9093", host)},
                      {"log.dirs", "/data"},
                      {"auto.create.topics.enable", "false"}};
+  for (const auto& [key, value] : more) settings.insert_or_assign(key, value);
   Result<config::BrokerConfig> config = config::BrokerConfig::parse(std::move(settings));
   KLAMM_CHECK(config, config ? std::string() : config.error().message());
   return std::move(*config);
@@ -26,11 +27,13 @@ config::BrokerConfig make_config(const std::string& host) {
 
 }  // namespace
 
-BrokerHost::BrokerHost(io::sim::Simulation& simulation, io::sim::Node& machine, LogLevel log_level)
+BrokerHost::BrokerHost(io::sim::Simulation& simulation, io::sim::Node& machine, const Settings& settings,
+                       bool power_cycles, LogLevel log_level)
     : simulation_(simulation),
       machine_(machine),
       logger_(simulation.logger(machine, log_level)),
-      config_(make_config(machine.name())) {}
+      config_(make_config(machine.name(), settings)),
+      power_cycles_(power_cycles) {}
 
 BrokerHost::~BrokerHost() = default;
 
@@ -78,7 +81,12 @@ io::Task<void> BrokerHost::run(Life& life) {
   co_await life.node->stop();
   life.node.reset();
   life.ended = true;
-  if (!started || life.fatal) gave_up(life);
+  if (!started || life.fatal) {
+    gave_up(life);
+  } else if (life.in_order && &life == lives_.back().get()) {
+    ++orderly_restarts_;
+    replace(life, 0s);
+  }
 }
 
 // The process ends by itself; what the supervisor of the machine does then. Nothing if the machine ended it before.
@@ -87,10 +95,17 @@ void BrokerHost::gave_up(Life& life) {
   ++gave_up_;
   simulation_.trace().note(simulation_.now(), "broker gave up", std::uint64_t{machine_.index()} << 32, gave_up_, 0,
                            last_error_);
+  replace(life, kRestartDelay);
+}
+
+void BrokerHost::replace(Life& life, Duration delay) {
   simulation_.after(0s, [this, &life] {
-    if (&life == lives_.back().get()) machine_.kill();
+    if (&life != lives_.back().get()) return;
+    if (!power_cycles_) return machine_.kill();
+    machine_.crash();
+    if (!life.in_order && on_power_cut_) on_power_cut_();
   });
-  simulation_.after(kRestartDelay, [this, &life] {
+  simulation_.after(delay, [this, &life] {
     if (&life != lives_.back().get() || machine_.alive() || !supervised_) return;
     machine_.restart();
     start();
@@ -104,6 +119,12 @@ void BrokerHost::end(Life& life) {
 
 void BrokerHost::died() {
   if (!lives_.empty()) end(*lives_.back());
+}
+
+void BrokerHost::restart_in_order() {
+  if (!serving()) return;
+  lives_.back()->in_order = true;
+  end(*lives_.back());
 }
 
 void BrokerHost::stop() {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +13,7 @@
 #include "broker/server/node.h"
 #include "io/sim/simulation.h"
 #include "io/sync.h"
+#include "scenario.h"
 
 namespace klamm::simtest {
 
@@ -22,8 +23,14 @@ class BrokerHost {
  public:
   static constexpr std::uint16_t kPort = 9092;
 
-  BrokerHost(io::sim::Simulation& simulation, io::sim::Node& machine, LogLevel log_level);
+  // `settings`: besides those that make it a node of its own. `power_cycles`: whenever its process ends by itself, the
+  // machine is switched off and on, as one would do with a disk that fails.
+  BrokerHost(io::sim::Simulation& simulation, io::sim::Node& machine, const Settings& settings, bool power_cycles,
+             LogLevel log_level);
   ~BrokerHost();
+
+  // Called when the machine loses power by the supervisor's hand while its broker had not stopped in order.
+  void set_on_power_cut(std::function<void()> action) { on_power_cut_ = std::move(action); }
 
   // Writes meta.properties and the bootstrap records.
   Result<void> format();
@@ -33,6 +40,8 @@ class BrokerHost {
   void died();
   // The machine has a new process.
   void revived() { start(); }
+  // An orderly stop of the broker that serves, then a new process. Nothing if none serves.
+  void restart_in_order();
   // From now on no broker that ended by itself is started again. Then an orderly stop of the one that serves.
   void stop();
 
@@ -43,6 +52,7 @@ class BrokerHost {
   // The broker's process ended by itself this often: start() failed, or it could not go on.
   std::size_t gave_up() const noexcept { return gave_up_; }
   std::size_t starts() const noexcept { return lives_.size(); }
+  std::size_t orderly_restarts() const noexcept { return orderly_restarts_; }
   const std::string& last_error() const noexcept { return last_error_; }
 
  private:
@@ -54,20 +64,25 @@ class BrokerHost {
     io::Signal told;
     bool must_end = false;
     bool fatal = false;
+    bool in_order = false;  // it was asked to end, and a new one shall take its place
     bool serving = false;
     bool ended = false;
   };
   io::Task<void> run(Life& life);
   void end(Life& life);
   void gave_up(Life& life);
+  void replace(Life& life, Duration delay);
 
   io::sim::Simulation& simulation_;
   io::sim::Node& machine_;
   Logger logger_;
   config::BrokerConfig config_;
   std::vector<std::unique_ptr<Life>> lives_;
+  bool power_cycles_;
+  std::function<void()> on_power_cut_;
   bool supervised_ = true;
   std::size_t gave_up_ = 0;
+  std::size_t orderly_restarts_ = 0;
   std::string last_error_;
 };
 

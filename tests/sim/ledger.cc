@@ -26,8 +26,10 @@ std::string padding(RecordId id, std::size_t size) {
 
 std::string name_of(const Reading& reading) { return reading.id ? reading.id->text() : "of nobody"; }
 
+}  // namespace
+
 // Collects complaints up to a bound.
-class Complaints {
+class Ledger::Complaints {
  public:
   explicit Complaints(std::size_t most) : most_(most) {}
   template <typename... Args>
@@ -40,8 +42,6 @@ class Complaints {
   std::size_t most_;
   std::vector<std::string> lines_;
 };
-
-}  // namespace
 
 std::string RecordId::text() const { return fmt::format("{}.{}", producer, number); }
 
@@ -66,10 +66,15 @@ std::optional<RecordId> parse_value(std::string_view value) {
   return make_value(id, size) == value ? std::optional(id) : std::nullopt;
 }
 
+std::string Promise::text() const {
+  return fmt::format("{}{}{}{}", stored ? "stored" : "perhaps stored", once ? ", once" : "",
+                     ordered ? ", in order" : "", acknowledged_rises ? ", acknowledged in order" : "");
+}
+
 // ---- the ledger ----
 
 void Ledger::sent(RecordId id, const TopicPartition& partition) {
-  const bool added = records_.emplace(id, Sent{partition}).second;
+  const bool added = records_.emplace(id, Sent{partition, Fate::open, -1, {}}).second;
   KLAMM_CHECK(added, "a record sent twice by the workload: " + id.text());
 }
 
@@ -80,10 +85,11 @@ Ledger::Sent& Ledger::find(RecordId id) {
   return found->second;
 }
 
-void Ledger::acknowledged(RecordId id, std::int64_t offset) {
+void Ledger::acknowledged(RecordId id, std::int64_t offset, Instant when) {
   Sent& record = find(id);
   record.fate = Fate::acknowledged;
   record.offset = offset;
+  record.when = when;
   ++acknowledged_;
 }
 
@@ -92,15 +98,31 @@ bool Ledger::is_acknowledged(RecordId id) const {
   return found != records_.end() && found->second.fate == Fate::acknowledged;
 }
 
+Promise Ledger::promise_of(std::uint32_t producer) const {
+  const auto found = promises_.find(producer);
+  return found == promises_.end() ? Promise() : found->second;
+}
+
+bool Ledger::is_certain(RecordId id) const {
+  if (!is_acknowledged(id)) return false;
+  const Promise promise = promise_of(id.producer);
+  return promise.stored && promise.once && promise.ordered && !may_be_lost(records_.at(id));
+}
+
 void Ledger::failed(RecordId id) {
   find(id).fate = Fate::failed;
   ++failed_;
 }
 
+bool Ledger::cut_between(Instant from, Instant to) const {
+  return std::any_of(cuts_.begin(), cuts_.end(), [&](Instant cut) { return from <= cut && cut <= to; });
+}
+
+// ---- judging a log ----
+
 std::vector<std::string> Ledger::check(const Readings& log, const std::map<TopicPartition, Ends>& ends,
                                        std::size_t most) const {
   Complaints complaints(most);
-  std::map<RecordId, std::int64_t> found;
   for (const auto& [partition, bounds] : ends) {
     const auto read = log.find(partition);
     const std::size_t count = read == log.end() ? 0 : read->second.size();
@@ -109,9 +131,16 @@ std::vector<std::string> Ledger::check(const Readings& log, const std::map<Topic
       complaints.add("{} ends at offset {}, but has {} records", partition.text(), bounds.end, count);
     }
   }
+  const Places places = check_partitions(log, complaints);
+  check_acknowledged(places, complaints);
+  return complaints.take();
+}
+
+// What each partition's readings say by themselves. Returns where each record is.
+Ledger::Places Ledger::check_partitions(const Readings& log, Complaints& complaints) const {
+  Places places;
   for (const auto& [partition, readings] : log) {
     std::int64_t expected = 0;
-    std::map<std::uint32_t, RecordId> last;  // of each producer
     for (const Reading& reading : readings) {
       if (reading.offset != expected) {
         complaints.add("{} has offset {} where {} should be", partition.text(), reading.offset, expected);
@@ -127,49 +156,141 @@ std::vector<std::string> Ledger::check(const Readings& log, const std::map<Topic
         complaints.add("record {} was sent to {}, and is in {} at offset {}", id.text(), sent->second.partition.text(),
                        partition.text(), reading.offset);
       }
-      const auto [first, once] = found.emplace(id, reading.offset);
-      if (!once) {
-        complaints.add("record {} is in {} twice: at offset {} and at {}", id.text(), partition.text(), first->second,
+      std::vector<std::int64_t>& found = places[id];
+      if (!found.empty() && promise_of(id.producer).once) {
+        complaints.add("record {} is in {} twice: at offset {} and at {}", id.text(), partition.text(), found.front(),
                        reading.offset);
-        continue;
       }
-      const auto [before, is_first] = last.emplace(id.producer, id);
-      if (!is_first && id < before->second) {
-        complaints.add("record {} comes after {} in {}, and was sent before it", id.text(), before->second.text(),
-                       partition.text());
-      }
-      before->second = std::max(before->second, id);
+      found.push_back(reading.offset);
     }
+    check_order(partition, readings, complaints);
   }
+  return places;
+}
+
+void Ledger::check_order(const TopicPartition& partition, const std::vector<Reading>& readings,
+                         Complaints& complaints) const {
+  std::map<std::uint32_t, RecordId> last;  // of each producer
+  for (const Reading& reading : readings) {
+    if (!reading.id || !records_.contains(*reading.id)) continue;
+    const RecordId id = *reading.id;
+    if (!promise_of(id.producer).ordered) continue;
+    const auto [before, is_first] = last.emplace(id.producer, id);
+    if (!is_first && id < before->second) {
+      complaints.add("record {} comes after {} in {}, and was sent before it", id.text(), before->second.text(),
+                     partition.text());
+    }
+    before->second = std::max(before->second, id);
+  }
+}
+
+// What acknowledgements promised, against what is there.
+void Ledger::check_acknowledged(const Places& places, Complaints& complaints) const {
+  std::map<TopicPartition, std::vector<Found>> stored;
+  std::map<std::pair<std::uint32_t, TopicPartition>, std::pair<RecordId, const Sent*>> last;
   for (const auto& [id, record] : records_) {
     if (record.fate != Fate::acknowledged) continue;
-    const auto read = found.find(id);
-    if (read == found.end()) {
-      complaints.add("record {}, acknowledged in {} at offset {}, is lost", id.text(), record.partition.text(),
-                     record.offset);
-    } else if (record.offset >= 0 && record.offset != read->second) {
+    const Promise promise = promise_of(id.producer);
+    if (!promise.stored) continue;
+    const auto read = places.find(id);
+    const bool is_read = read != places.end();
+    if (record.offset < 0) {
+      if (!is_read && !may_be_lost(record)) {
+        complaints.add("record {}, acknowledged in {} at offset -1, is lost", id.text(), record.partition.text());
+      }
+      continue;
+    }
+    const bool is_there =
+        is_read && std::find(read->second.begin(), read->second.end(), record.offset) != read->second.end();
+    if (is_read && !is_there && promise.once) {
       complaints.add("record {}, acknowledged in {} at offset {}, is at offset {}", id.text(), record.partition.text(),
-                     record.offset, read->second);
+                     record.offset, read->second.front());
+    }
+    stored[record.partition].push_back({id, &record, is_there || (is_read && promise.once)});
+    if (!promise.acknowledged_rises) continue;
+    auto& before = last[{id.producer, record.partition}];
+    if (before.second != nullptr && record.offset <= before.second->offset &&
+        !cut_between({std::min(before.second->when, record.when).since_start - lag_},
+                     std::max(before.second->when, record.when))) {
+      complaints.add("record {} was acknowledged in {} at offset {}, and {}, sent after it, at offset {}",
+                     before.first.text(), record.partition.text(), before.second->offset, id.text(), record.offset);
+    }
+    before = {id, &record};
+  }
+  for (auto& [partition, found] : stored) check_losses(found, complaints);
+}
+
+// A power cut takes the end of a log: what is lost, is lost with all that was behind it when it was there.
+void Ledger::check_losses(std::vector<Found>& stored, Complaints& complaints) const {
+  std::sort(stored.begin(), stored.end(),
+            [](const Found& left, const Found& right) { return left.record->offset < right.record->offset; });
+  for (std::size_t index = 0; index < stored.size(); ++index) {
+    const Found& lost = stored[index];
+    if (lost.is_there) continue;
+    const Sent& record = *lost.record;
+    if (!may_be_lost(record)) {
+      complaints.add("record {}, acknowledged in {} at offset {}, is lost", lost.id.text(), record.partition.text(),
+                     record.offset);
+      continue;
+    }
+    for (std::size_t behind = index + 1; behind < stored.size(); ++behind) {
+      const Found& other = stored[behind];
+      if (!other.is_there || other.record->offset == record.offset) continue;
+      if (cut_between({std::min(other.record->when, record.when).since_start - lag_},
+                      std::max(other.record->when, record.when)))
+        continue;
+      complaints.add("record {}, acknowledged in {} at offset {}, is lost, but not {} behind it at offset {}",
+                     lost.id.text(), record.partition.text(), record.offset, other.id.text(), other.record->offset);
+      break;
     }
   }
-  return complaints.take();
 }
+
+std::size_t Ledger::lost_by_right(const Readings& log) const {
+  std::map<RecordId, bool> read;
+  for (const auto& [partition, readings] : log) {
+    for (const Reading& reading : readings) {
+      if (reading.id) read[*reading.id] = true;
+    }
+  }
+  std::size_t lost = 0;
+  for (const auto& [id, record] : records_) {
+    if (record.fate == Fate::acknowledged && may_be_lost(record) && !read.contains(id)) ++lost;
+  }
+  return lost;
+}
+
+// ---- judging a reader ----
+
+namespace {
+
+// The log's reading at an offset; null if it has none.
+const Reading* at_offset(const std::vector<Reading>& log, std::int64_t offset) {
+  const auto found = std::lower_bound(log.begin(), log.end(), offset,
+                                      [](const Reading& left, std::int64_t wanted) { return left.offset < wanted; });
+  return found == log.end() || found->offset != offset ? nullptr : &*found;
+}
+
+const std::vector<Reading>& of_partition(const Readings& readings, const TopicPartition& partition) {
+  static const std::vector<Reading> nothing;
+  const auto found = readings.find(partition);
+  return found == readings.end() ? nothing : found->second;
+}
+
+}  // namespace
 
 std::vector<std::string> Ledger::compare(const Readings& live, const Readings& log, std::size_t most) {
   Complaints complaints(most);
-  const std::vector<Reading> nothing;
   for (const auto& [partition, readings] : live) {
-    const auto known = log.find(partition);
-    const std::vector<Reading>& truth = known == log.end() ? nothing : known->second;
+    const std::vector<Reading>& truth = of_partition(log, partition);
     std::int64_t expected = 0;
     for (const Reading& reading : readings) {
-      if (reading.offset != expected) {
+      if (reading.offset != expected && !reading.jumped) {
         complaints.add("a reader of {} got offset {} where {} should be", partition.text(), reading.offset, expected);
       }
       expected = reading.offset + 1;
-      const auto same = std::lower_bound(truth.begin(), truth.end(), reading.offset,
-                                         [](const Reading& left, std::int64_t offset) { return left.offset < offset; });
-      if (same == truth.end() || same->offset != reading.offset) {
+      const Reading* same = at_offset(truth, reading.offset);
+      if (same == nullptr) {
         complaints.add("a reader of {} saw offset {}, which the log does not have", partition.text(), reading.offset);
       } else if (same->id != reading.id) {
         complaints.add("a reader of {} saw record {} at offset {}, where the log has {}", partition.text(),
@@ -178,6 +299,37 @@ std::vector<std::string> Ledger::compare(const Readings& live, const Readings& l
     }
   }
   return complaints.take();
+}
+
+std::vector<std::string> Ledger::check_sightings(const Readings& live, std::size_t most) const {
+  Complaints complaints(most);
+  for (const auto& [partition, readings] : live) {
+    for (const Reading& reading : readings) {
+      const auto sent = reading.id ? records_.find(*reading.id) : records_.end();
+      if (sent == records_.end()) {
+        complaints.add("a reader of {} saw at offset {} a record that nobody sent", partition.text(), reading.offset);
+      } else if (sent->second.partition != partition) {
+        complaints.add("a reader of {} saw at offset {} record {}, which was sent to {}", partition.text(),
+                       reading.offset, reading.id->text(), sent->second.partition.text());
+      }
+    }
+  }
+  return complaints.take();
+}
+
+bool Ledger::covers(const Readings& live, const Readings& log) {
+  for (const auto& [partition, readings] : log) {
+    std::map<std::int64_t, RecordId> missing;
+    for (const Reading& reading : readings) {
+      if (reading.id) missing.emplace(reading.offset, *reading.id);
+    }
+    for (const Reading& reading : of_partition(live, partition)) {
+      const auto found = missing.find(reading.offset);
+      if (found != missing.end() && reading.id == found->second) missing.erase(found);
+    }
+    if (!missing.empty()) return false;
+  }
+  return true;
 }
 
 // ---- lies ----
@@ -196,10 +348,10 @@ std::optional<Lie> lie_named(std::string_view name) {
 
 namespace {
 
-// Where a lie fits: two acknowledged neighbours of one producer.
+// Where a lie fits: two neighbours of one producer of which all is promised.
 bool fits(const Ledger& ledger, const Reading& left, const Reading& right) {
-  return left.id && right.id && left.id->producer == right.id->producer && ledger.is_acknowledged(*left.id) &&
-         ledger.is_acknowledged(*right.id);
+  return left.id && right.id && left.id->producer == right.id->producer && ledger.is_certain(*left.id) &&
+         ledger.is_certain(*right.id);
 }
 
 }  // namespace
@@ -230,9 +382,9 @@ bool tell(Lie lie, const Ledger& ledger, Readings& log, std::map<TopicPartition,
       for (std::size_t index = place.index; index < readings.size(); ++index) --readings[index].offset;
       --end;
       break;
-    case Lie::twice: readings.push_back({end++, chosen.id}); break;
+    case Lie::twice: readings.push_back({end++, chosen.id, false}); break;
     case Lie::swapped: std::swap(chosen.id, readings[place.index + 1].id); break;
-    case Lie::stranger: readings.push_back({end++, RecordId{chosen.id->producer, UINT32_MAX}}); break;
+    case Lie::stranger: readings.push_back({end++, RecordId{chosen.id->producer, UINT32_MAX}, false}); break;
     case Lie::changed: chosen.id.reset(); break;
   }
   return true;

@@ -144,3 +144,120 @@ TEST_CASE("a live reader must have seen what the log says, without gaps") {
   live[kSecond] = {run.log.at(kSecond)[0], run.log.at(kSecond)[1], {2, RecordId{0, 5}}};  // saw what was lost later
   CHECK(Ledger::compare(live, run.log).size() == 1);
 }
+
+TEST_CASE("only what a producer's settings promise is asked for") {
+  Run run;
+  run.ledger.promised(1, {.stored = false, .once = false, .ordered = false, .acknowledged_rises = false});
+  std::swap(run.log[kFirst][1].id, run.log[kFirst][4].id);  // 1.1 before 1.0
+  run.log[kFirst].back().id = RecordId{1, 1};               // twice, and 1.2 is gone
+  CHECK(run.verdict().empty());
+  run.ledger.promised(1, {.stored = true, .once = false, .ordered = false, .acknowledged_rises = false});
+  CHECK(run.verdict() ==
+        "record 1.0, acknowledged in t-0 at offset 1, is lost\nrecord 1.1, acknowledged in t-0 at offset 4, is "
+        "lost\nrecord 1.2, acknowledged in t-0 at offset 5, is lost\n");
+  run.ledger.promised(1, {.stored = false, .once = true, .ordered = false, .acknowledged_rises = false});
+  CHECK(run.verdict() == "record 1.1 is in t-0 twice: at offset 1 and at 5\n");
+  run.ledger.promised(1, {.stored = false, .once = false, .ordered = true, .acknowledged_rises = false});
+  CHECK(run.verdict() == "record 1.0 comes after 1.1 in t-0, and was sent before it\n");
+}
+
+TEST_CASE("with one request in flight acknowledgements rise, though copies may lie in any order") {
+  const auto verdict = [](std::int64_t first, std::int64_t second) {
+    Run run;
+    run.ledger.promised(2, {.stored = true, .once = false, .ordered = false, .acknowledged_rises = true});
+    run.log[kSecond].push_back({2, RecordId{2, 1}});
+    run.log[kSecond].push_back({3, RecordId{2, 0}});
+    run.log[kSecond].push_back({4, RecordId{2, 1}});
+    run.ends[kSecond].end = 5;
+    run.ledger.sent({2, 0}, kSecond);
+    run.ledger.sent({2, 1}, kSecond);
+    run.ledger.acknowledged({2, 0}, first);
+    run.ledger.acknowledged({2, 1}, second);
+    return run.verdict();
+  };
+  CHECK(verdict(3, 4).empty());
+  CHECK(verdict(3, 2) == "record 2.0 was acknowledged in t-1 at offset 3, and 2.1, sent after it, at offset 2\n");
+}
+
+namespace {
+
+// Six records, acknowledged at their seconds; the power is cut after four of them.
+struct CutRun {
+  Ledger ledger;
+  Readings log;
+
+  CutRun() {
+    ledger.set_lag(1s);
+    for (std::uint32_t number = 0; number < 6; ++number) {
+      const std::int64_t offset = number < 4 ? number : number - 2;  // the last two stored are lost
+      ledger.sent({0, number}, kFirst);
+      ledger.acknowledged({0, number}, offset, Instant{(number < 4 ? 10 + number : 100 + number) * 1s});
+    }
+    ledger.power_cut(Instant{20s});
+    for (std::uint32_t number : {0U, 1U, 4U, 5U}) {
+      log[kFirst].push_back({static_cast<std::int64_t>(log[kFirst].size()), RecordId{0, number}});
+    }
+  }
+  std::string verdict() const {
+    std::string text;
+    for (const std::string& line : ledger.check(log, {})) text += line + "\n";
+    return text;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a power cut may take the tail of a log that nobody flushed") {
+  CutRun run;
+  CHECK(run.verdict().empty());
+  CHECK(run.ledger.lost_by_right(run.log) == 2);
+  CHECK(run.ledger.is_certain({0, 4}));
+  CHECK_FALSE(run.ledger.is_certain({0, 1}));
+}
+
+TEST_CASE("a power cut takes nothing from the middle of a log") {
+  CutRun run;
+  run.log[kFirst] = {{0, RecordId{0, 0}}, {1, RecordId{0, 3}}};  // 3 was behind 1 and 2
+  CHECK(run.verdict().find("record 0.3, acknowledged in t-0 at offset 3, is at offset 1") != std::string::npos);
+  run = CutRun();
+  run.ledger.promised(0, {.stored = true, .once = false, .ordered = false, .acknowledged_rises = false});
+  run.log[kFirst] = {{0, RecordId{0, 4}}, {1, RecordId{0, 1}}, {2, RecordId{0, 4}}, {3, RecordId{0, 5}}};
+  CHECK(run.verdict() == "record 0.0, acknowledged in t-0 at offset 0, is lost, but not 0.1 behind it at offset 1\n");
+}
+
+TEST_CASE("what was acknowledged after the last power cut must be there") {
+  CutRun run;
+  run.log[kFirst].pop_back();
+  CHECK(run.verdict() == "record 0.5, acknowledged in t-0 at offset 3, is lost\n");
+}
+
+TEST_CASE("a reader covers a log when it has seen every record where the log has it") {
+  const Run run;
+  Readings live = run.log;
+  CHECK(Ledger::covers(live, run.log));
+  std::swap(live[kFirst][1].id, live[kFirst][2].id);
+  CHECK_FALSE(Ledger::covers(live, run.log));
+  live[kFirst].push_back(run.log.at(kFirst)[1]);
+  live[kFirst].push_back(run.log.at(kFirst)[2]);
+  CHECK(Ledger::covers(live, run.log));
+  live.erase(kSecond);
+  CHECK_FALSE(Ledger::covers(live, run.log));
+}
+
+TEST_CASE("a reader that moved its position may leave records out there, and nowhere else") {
+  const Run run;
+  const std::vector<Reading>& log = run.log.at(kFirst);
+  Readings live{{kFirst, {log[0], log[1], {0, log[0].id, true}, log[1], {4, log[4].id, true}, log[5]}}};
+  CHECK(Ledger::compare(live, run.log).empty());
+  live[kFirst][4].jumped = false;
+  CHECK(Ledger::compare(live, run.log).size() == 1);
+}
+
+TEST_CASE("even what a power cut took later must have been sent there") {
+  const Run run;
+  Readings live{{kSecond, {{7, RecordId{0, 3}}}}};
+  CHECK(run.ledger.check_sightings(live).empty());
+  live[kSecond].push_back({8, RecordId{0, 0}});
+  live[kSecond].push_back({9, std::nullopt});
+  CHECK(run.ledger.check_sightings(live).size() == 2);
+}

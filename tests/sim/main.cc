@@ -22,6 +22,8 @@ namespace {
 constexpr std::uint64_t kDeterminismSeeds = 5;  // of a run of many, the first ones run twice
 constexpr rlim_t kMostCpuSeconds = 120;         // of one seed
 
+constexpr int kSeedFailed = 3;  // the exit status of one that has told why; sanitizers end with others
+
 struct Settings {
   std::uint64_t seed = 0;
   bool one_seed = false;
@@ -39,6 +41,7 @@ Outcome run_once(const Settings& settings, std::uint64_t seed, const io::sim::Tr
   options.seed = seed;
   options.trace = trace;
   options.forget_flush = settings.plant == "unsynced";
+  options.drift = settings.plant == "drift";
   options.lie = lie_named(settings.plant).value_or(Lie::none);
   return run(options);
 }
@@ -58,9 +61,11 @@ bool run_seed(const Settings& settings, std::uint64_t seed, bool twice, const io
     }
   }
   if (settings.verbose) {
-    fmt::print("seed {}: {} sent, {} acknowledged, {} broker starts, gave up {} times, {:.0f} s, trace {:016x}\n", seed,
-               outcome.sent, outcome.acknowledged, outcome.broker_starts, outcome.broker_gave_up,
-               outcome.virtual_seconds, outcome.trace_hash);
+    fmt::print(
+        "seed {}: {} sent, {} acknowledged ({} of them lost by right), {} broker starts ({} clean, {} after it gave "
+        "up), {} consumer restarts, {:.0f} s, trace {:016x}\n",
+        seed, outcome.sent, outcome.acknowledged, outcome.lost_by_right, outcome.broker_starts, outcome.clean_restarts,
+        outcome.broker_gave_up, outcome.reader_restarts, outcome.virtual_seconds, outcome.trace_hash);
   }
   if (outcome.violations.empty()) return true;
   fmt::print("FAIL seed {}: {} (./dev sim --seed {})\n", seed, outcome.violations.front(), seed);
@@ -106,7 +111,7 @@ pid_t launch(const Settings& settings, std::uint64_t seed, bool twice) {
   ::setrlimit(RLIMIT_CORE, &no_core);
   const bool passed = run_seed(settings, seed, twice, {});
   std::fflush(stdout);
-  std::_Exit(passed ? 0 : 1);
+  std::_Exit(passed ? 0 : kSeedFailed);
 }
 
 int run_many(const Settings& settings) {
@@ -134,7 +139,7 @@ int run_many(const Settings& settings) {
       ++passed;
     } else {
       ++failed;
-      if (!WIFEXITED(status) || WEXITSTATUS(status) != 1) {
+      if (!WIFEXITED(status) || WEXITSTATUS(status) != kSeedFailed) {
         const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         const char* why = signal == SIGXCPU || signal == SIGKILL ? "took too long" : "the process ended (see above)";
         fmt::print("FAIL seed {}: {} (./dev sim --seed {})\n", ended->second, why, ended->second);
@@ -155,8 +160,8 @@ int main_of(int argc, char** argv) {
   app.add_option("--trace", settings.trace_file, "Write what happens to this file")->needs(one);
   app.add_option("--plant", settings.plant,
                  "Plant a bug that must be found: lost, hole, twice, swapped, stranger, changed (lies to the judge); "
-                 "unsynced (no flush before acknowledgements)")
-      ->check(CLI::IsMember({"lost", "hole", "twice", "swapped", "stranger", "changed", "unsynced"}));
+                 "unsynced (no flush before acknowledgements); drift (a run depends on more than its seed)")
+      ->check(CLI::IsMember({"lost", "hole", "twice", "swapped", "stranger", "changed", "unsynced", "drift"}));
   app.add_flag("--check-determinism,!--no-check-determinism", settings.check_determinism,
                "Run the first seeds twice and compare their trace hashes")
       ->capture_default_str();

@@ -1,6 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/random.h"
@@ -22,6 +26,28 @@ TEST_CASE("a slice keeps its buffer alive and parts share it") {
   CHECK(part.text() == "world");
   part.remove_prefix(2);
   CHECK(part.text() == "rld");
+}
+
+TEST_CASE("buffers of all sizes, let go and taken again, keep their bytes apart") {
+  Random random(3);
+  std::vector<std::pair<Slice, std::byte>> held;
+  for (int round = 0; round < 2000; ++round) {
+    if (held.size() > 6) {
+      const std::size_t chosen = random.below(held.size());
+      const auto& [slice, mark] = held[chosen];
+      const std::byte expected = mark;
+      CHECK(std::all_of(slice.begin(), slice.end(), [expected](std::byte each) { return each == expected; }));
+      held.erase(held.begin() + static_cast<std::ptrdiff_t>(chosen));
+    }
+    const std::size_t size = 1 + random.below(round % 50 == 0 ? 6'000'000 : 200'000);
+    Buffer::Ref buffer = Buffer::allocate(size);
+    REQUIRE(buffer->capacity() >= size);
+    const std::byte mark{static_cast<unsigned char>(round)};
+    std::fill_n(buffer->data(), size, mark);
+    held.emplace_back(Slice(std::move(buffer), size), mark);
+  }
+  std::thread other([taken = std::move(held)]() mutable { taken.clear(); });  // ends on another thread
+  other.join();
 }
 
 TEST_CASE("big-endian integers round-trip with their sign") {

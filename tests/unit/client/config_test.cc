@@ -131,7 +131,7 @@ TEST_CASE("what is not served is refused by name") {
   REQUIRE_FALSE(transactional);
   CHECK(transactional.error() == Errc::unsupported);
   CHECK(has(transactional.error().context(), "transactional.id"));
-  for (const char* protocol : {"SSL", "SASL_PLAINTEXT", "sasl_ssl"}) {
+  for (const char* protocol : {"SASL_PLAINTEXT", "sasl_ssl"}) {
     const Result<ConsumerSettings> secured = parse_consumer(with({{"security.protocol", protocol}}));
     REQUIRE_FALSE(secured);
     CHECK(secured.error() == Errc::unsupported);
@@ -140,6 +140,18 @@ TEST_CASE("what is not served is refused by name") {
   CHECK(has(error_of(parse_consumer(with({{"security.protocol", "TLS"}}))), "one of"));
   CHECK_FALSE(parse_producer(with({{"config.providers", "env"}})));
   CHECK_FALSE(parse_producer(with({{"partitioner.class", "com.example.Mine"}})));
+}
+
+TEST_CASE("SSL comes with its settings, which are checked when they are read") {
+  const Result<ProducerSettings> settings = parse_producer(
+      with({{"security.protocol", "ssl"}, {"ssl.truststore.type", "PEM"}, {"ssl.truststore.location", "/ca.pem"}}));
+  REQUIRE(settings);
+  REQUIRE(settings->common.tls);
+  CHECK(settings->common.tls->truststore.location == "/ca.pem");
+  CHECK_FALSE(parse_admin(with({}))->common.tls);
+  const auto wrong = parse_admin(with({{"security.protocol", "SSL"}, {"ssl.enabled.protocols", "TLSv1.1"}}));
+  REQUIRE_FALSE(wrong);
+  CHECK(has(wrong.error().context(), "ssl.enabled.protocols"));
 }
 
 TEST_CASE("Java's classes are accepted with a warning") {

@@ -119,6 +119,44 @@ TEST_CASE("records carry everything, and runs tell where each partition goes on"
   CHECK(records[0].value.text() == "value");  // they outlive the consumer
 }
 
+TEST_CASE("a batch that was cut because others filled the response is asked for again, in turn") {
+  // 300 bytes hold two or three batches: of eight partitions most get a part of a batch or nothing.
+  ClientWorld world;
+  world.cluster.cuts_batches = true;
+  world.cluster.add_topic("log", 8);
+  std::vector<TopicPartition> partitions;
+  for (std::int32_t partition = 0; partition < 8; ++partition) {
+    fill(world.cluster, "log", static_cast<std::size_t>(partition), 10);
+    partitions.push_back({"log", partition});
+  }
+  auto consumer = world.consumer({{"fetch.max.bytes", "300"}, {"max.poll.records", "1000"}});
+  REQUIRE(consumer->assign(partitions).has_value());
+  Result<Values> values = world.run(read_all(*consumer, 8 * 3));
+  REQUIRE_MESSAGE(values.has_value(), values.error().message());
+  for (const auto& [partition, read] : *values) CHECK(read.size() < 30);  // nobody waits until another is read up
+  Result<Values> rest = world.run(read_all(*consumer, 8 * 27));
+  REQUIRE_MESSAGE(rest.has_value(), rest.error().message());
+  for (std::int32_t partition = 0; partition < 8; ++partition) {
+    std::vector<std::string>& all = (*values)[partition];
+    all.insert(all.end(), (*rest)[partition].begin(), (*rest)[partition].end());
+    CHECK(all == numbers(0, 30));
+  }
+  world.end(consumer);
+}
+
+TEST_CASE("a broker that sends nothing but a part of a batch is told of, instead of asking for ever") {
+  ClientWorld world;
+  world.cluster.cuts_batches = world.cluster.cuts_first_batch = true;
+  world.cluster.add_topic("log", 1);
+  fill(world.cluster, "log", 0, 3);
+  auto consumer = world.consumer({{"fetch.max.bytes", "70"}});
+  REQUIRE(consumer->assign({{"log", 0}}).has_value());
+  Result<Values> values = world.run(read_all(*consumer, 3));
+  REQUIRE_FALSE(values.has_value());
+  CHECK(values.error() == Errc::too_large);
+  world.end(consumer);
+}
+
 TEST_CASE("auto.offset.reset decides where to begin, seek where to go on") {
   ClientWorld world;
   world.cluster.add_topic("log", 1);

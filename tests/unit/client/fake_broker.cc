@@ -131,6 +131,7 @@ io::Task<void> FakeCluster::serve(Broker& broker) {
     Result<std::unique_ptr<io::Stream>> stream = co_await broker.listener->accept(broker.node.shard());
     if (!stream) co_return;
     ++connections;
+    if (tls) *stream = io::tls::TlsStream::server(broker.node.shard(), std::move(*stream), tls);
     std::shared_ptr<io::Stream> shared = std::move(*stream);
     broker.streams.push_back(shared);
     broker.gate.spawn(talk(broker, std::move(shared)));
@@ -139,6 +140,13 @@ io::Task<void> FakeCluster::serve(Broker& broker) {
 
 io::Task<void> FakeCluster::talk(Broker& broker, std::shared_ptr<io::Stream> stream) {
   rpc::FrameReader frames(64 << 20);
+  if (auto* secured = dynamic_cast<io::tls::TlsStream*>(stream.get())) {
+    Result<void> shaken = co_await secured->handshake(Instant::never());
+    if (!shaken) {
+      stream->close();
+      co_return;
+    }
+  }
   for (;;) {
     Result<Slice> frame = co_await frames.read(*stream);
     if (!frame) break;
@@ -342,6 +350,7 @@ io::Pieces FakeCluster::fetch(Broker& broker, std::int16_t version, Slice body, 
   KLAMM_CHECK(request);
   FetchResponse response;
   bool any = false;
+  std::int64_t room = request->max_bytes;
   for (const auto& topic : request->topics) {
     auto& answered = response.responses.emplace_back();
     answered.topic = topic.topic;
@@ -386,6 +395,15 @@ io::Pieces FakeCluster::fetch(Broker& broker, std::int16_t version, Slice body, 
         bytes += batch.size();
         records.emplace_back(batch);
       }
+      if (cuts_batches && bytes > 0) {
+        std::size_t kept = std::min(bytes, static_cast<std::size_t>(std::max<std::int64_t>(room, 0)));
+        if (!any && !cuts_first_batch) kept = std::max(kept, std::get<Slice>(records.front()).size());
+        std::string all;
+        for (const io::Piece& piece : records) all += std::get<Slice>(piece).text();
+        records = {Slice::copy(as_bytes(std::string_view(all).substr(0, kept)))};
+        bytes = kept;
+      }
+      room -= static_cast<std::int64_t>(bytes);
       any = any || bytes > 0;
       partition.records = wire::Records(std::move(records));
     }

@@ -15,6 +15,7 @@
 #include "base/uuid.h"
 #include "io/sim/simulation.h"
 #include "io/sync.h"
+#include "io/tls/stream.h"
 #include "protocol/error.h"
 #include "protocol/messages/api_key.h"
 #include "protocol/messages/fetch_request.h"
@@ -82,6 +83,10 @@ class FakeCluster {
   Duration answer_delay{0};            // before each answer
   std::int16_t most_api_versions = 4;  // of ApiVersions: older brokers know less
   bool auto_create = true;
+  std::shared_ptr<const io::tls::Context> tls;  // what new connections speak; null: nothing but Kafka's protocol
+  // Fetch: keeps to the request's max_bytes by cutting batches where they reach it, whole or not; the first one too.
+  bool cuts_batches = false;
+  bool cuts_first_batch = false;
   std::map<ApiKey, std::uint64_t> requests;  // how many came
   std::uint64_t connections = 0;
   std::size_t most_pipelined_produces = 0;  // Produce requests that lay unanswered on one connection

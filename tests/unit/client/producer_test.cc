@@ -415,6 +415,59 @@ TEST_CASE("a batch that is too large for the broker is split, its deliveries kee
   world.end(producer);
 }
 
+TEST_CASE("the parts of a split batch keep their order without idempotence too, also when they are split again") {
+  ClientWorld world;
+  world.cluster.add_topic("log", 1);
+  world.cluster.max_batch_bytes = 200;
+  auto producer = world.producer({{"batch.size", "5000"},
+                                  {"linger.ms", "20"},
+                                  {"enable.idempotence", "false"},
+                                  {"max.in.flight.requests.per.connection", "1"}});
+  const Outcome outcome = world.run(ship(*producer, "log", 500));
+  check_all_delivered(outcome);
+  CHECK(world.cluster.values("log", 0) == numbers(500));
+  CHECK(producer->statistics().batches_split > 2);
+  world.end(producer);
+}
+
+TEST_CASE("a leader that has forgotten the producer over a restart is not given a later batch before the first") {
+  ClientWorld world;
+  world.cluster.add_topic("log", 1);
+  auto producer = world.producer(many_requests());
+  check_all_delivered(world.run(ship(*producer, "log", 40)));
+  // It takes any sequence from a producer that it does not know, and refuses the first batch that comes.
+  FakePartition& partition = world.cluster.partition("log", 0);
+  partition.producers.clear();
+  partition.produce_errors = {ErrorCode::kafka_storage_error};
+  world.simulation.network().cut(world.node, world.cluster.node(1));
+  world.simulation.run_for(1s);
+  REQUIRE(world.run(ship(*producer, "log", 40)).flushed.has_value());
+  std::vector<std::string> expected = numbers(40);
+  for (const std::string& number : numbers(40)) expected.push_back(number);
+  CHECK(world.cluster.values("log", 0) == expected);
+  world.end(producer);
+}
+
+TEST_CASE("without answers a connection that has fallen silent is given up after request.timeout.ms") {
+  ClientWorld world;
+  world.cluster.add_topic("log", 1);
+  auto producer = world.producer({{"acks", "0"},
+                                  {"enable.idempotence", "false"},
+                                  {"request.timeout.ms", "1000"},
+                                  {"delivery.timeout.ms", "6000"},
+                                  {"batch.size", "1000"},
+                                  {"linger.ms", "0"}});
+  REQUIRE(world.run(ship(*producer, "log", 10)).flushed.has_value());
+  world.simulation.network().drop(world.node, world.cluster.node(1));
+  // More than the system's buffer takes.
+  const Outcome outcome = world.run(ship(*producer, "log", 30'000));
+  REQUIRE(outcome.flushed.has_value());
+  for (const Accepted& one : outcome.accepted) REQUIRE(one.batch->error(one.index) == nullptr);
+  world.simulation.run_for(5s);  // the last ones are on their way
+  CHECK(world.cluster.values("log", 0).back() == "29999");
+  world.end(producer);
+}
+
 TEST_CASE("a single record that is too large fails and the others are delivered") {
   ClientWorld world;
   world.cluster.add_topic("log", 1);

@@ -4,6 +4,7 @@
 #include "protocol/message/any_message.h"
 #include "protocol/messages/api_versions_request.h"
 #include "protocol/messages/api_versions_response.h"
+#include "protocol/messages/metadata_response.h"
 #include "protocol/schema/catalog.h"
 
 using namespace klamm;
@@ -89,6 +90,20 @@ TEST_CASE("an ApiVersions request of a version nobody has is answered in version
   REQUIRE_MESSAGE(response.has_value(), response.error().message());
   CHECK(response->error_code == 35);
   CHECK(response->api_keys.size() == handler::served_apis().size());
+}
+
+TEST_CASE("bytes behind a request are ignored, as librdkafka 2.15 sends them behind Metadata for all topics") {
+  Host host;
+  RunningNode node(host);
+  Client client(node);
+  constexpr std::size_t kHeaderTagsAndRequest = 5;
+  REQUIRE(client.send(raw(frame(3, 12, std::string(kHeaderTagsAndRequest + 3, '\0')))));
+  Result<Slice> answer = client.receive();
+  REQUIRE(answer.has_value());
+  const auto response = protocol::decode_response<protocol::MetadataResponse>(*answer, 12, 7);
+  REQUIRE_MESSAGE(response.has_value(), response.error().message());
+  CHECK(response->brokers.size() == 1);
+  CHECK(serves(client));
 }
 
 TEST_CASE("requests pipelined on one connection are answered in order") {

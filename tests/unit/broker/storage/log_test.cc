@@ -379,6 +379,31 @@ TEST_CASE("a failed write leaves nothing of the append, and the log goes on when
   CHECK(!world.run(log->close()).has_value());
 }
 
+TEST_CASE(
+    "when a sync has failed nobody who waits is told that his records are on the disk, though the next would succeed") {
+  World world;
+  auto log = world.open(world.options());
+  append(world, *log, make_batch(2));
+  world.node->disk().inject(
+      {.operation = io::sim::DiskOperation::sync, .path = ".log", .error_number = EIO, .times = 1});
+  const auto flush_beside = [&]() -> Task<int> {
+    int refused = 0;
+    io::Gate gate(world.shard());
+    for (int waiter = 0; waiter < 3; ++waiter) {
+      gate.spawn([](Log* which, int* count) -> Task<void> {
+        Result<void> flushed = co_await which->flushed(2);
+        if (!flushed) ++*count;
+      }(log.get(), &refused));
+    }
+    co_await gate.close();
+    co_return refused;
+  };
+  CHECK(world.simulation.run(world.shard(), flush_beside) == 3);
+  CHECK(log->failed());
+  CHECK(log->recovery_point() == 0);
+  CHECK(!world.run(log->close()).has_value());
+}
+
 TEST_CASE("a disk that fills up stops appends and rolls without harm, also by real capacity") {
   io::sim::DiskOptions disk;
   disk.capacity_bytes = 100000;

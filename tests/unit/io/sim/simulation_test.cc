@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "io/sim/faults.h"
 #include "io/sync.h"
 
 using namespace klamm;
@@ -213,4 +214,46 @@ TEST_CASE("a memory gate never lets more through than its bound, except one larg
     CHECK(order == requests);
     CHECK(memory.used() == 0);
   }
+}
+
+namespace {
+
+Task<bool> can_write(Shard& shard, std::string path) {
+  Result<std::shared_ptr<File>> file = co_await shard.files().open(std::move(path), OpenMode::create);
+  if (!file) co_return false;
+  Result<void> written = co_await (*file)->write(0, as_bytes("hello"));
+  co_return written.has_value();
+}
+
+}  // namespace
+
+TEST_CASE("a plan's disk errors hit what they name, as often as they say, and are over when the fault is") {
+  sim::Simulation simulation(1);
+  sim::Node& node = simulation.add_node("n");
+  const auto works = [&](const char* path) { return simulation.run(node.shard(), can_write(node.shard(), path)); };
+  const sim::FaultPlan plan(
+      {{.at = 1s, .length = 5s, .kind = sim::FaultKind::write_errors, .node = "n", .amount = 2, .path = ".log"},
+       {.at = 10s, .length = 5s, .kind = sim::FaultKind::write_errors, .node = "n", .amount = 1000}});
+  plan.install(simulation, {});
+  CHECK(works("/a.log"));
+  simulation.run_for(2s);
+  CHECK_FALSE(works("/a.log"));
+  CHECK(works("/b.index"));
+  CHECK_FALSE(works("/b.log"));
+  CHECK(works("/a.log"));  // two were to fail
+  simulation.run_for(9s);
+  CHECK_FALSE(works("/a.log"));
+  CHECK_FALSE(works("/b.index"));
+  simulation.run_for(5s);
+  CHECK(works("/a.log"));
+}
+
+TEST_CASE("a node tells whether its last process was killed or lost power") {
+  sim::Simulation simulation(1);
+  sim::Node& node = simulation.add_node("n");
+  node.kill();
+  CHECK_FALSE(node.lost_power());
+  node.restart();
+  node.crash();
+  CHECK(node.lost_power());
 }
