@@ -34,11 +34,11 @@ NAMES = ("Produce Fetch ListOffsets Metadata LeaderAndIsr StopReplica UpdateMeta
          "DeleteShareGroupOffsets").split()
 # Where Kafka documents a kind of key, and whose sources read it.
 CONFIGS = {
-    "Broker": ("kafka.server.KafkaConfig", ("base", "broker", "tools")),
+    "Broker": ("kafka.server.KafkaConfig", ("base", "io", "broker", "tools")),
     "Topic": ("org.apache.kafka.storage.internals.log.LogConfig", ("base", "broker")),
-    "Producer": ("org.apache.kafka.clients.producer.ProducerConfig", ("base", "client")),
-    "Consumer": ("org.apache.kafka.clients.consumer.ConsumerConfig", ("base", "client")),
-    "Admin": ("org.apache.kafka.clients.admin.AdminClientConfig", ("base", "client")),
+    "Producer": ("org.apache.kafka.clients.producer.ProducerConfig", ("base", "io", "client")),
+    "Consumer": ("org.apache.kafka.clients.consumer.ConsumerConfig", ("base", "io", "client")),
+    "Admin": ("org.apache.kafka.clients.admin.AdminClientConfig", ("base", "io", "client")),
 }
 SUBCOMMANDS = {
     "cluster": ("cluster-id", "unregister", "list-endpoints"),
@@ -136,7 +136,8 @@ def config_section(said):
         rows = []
         for key in kafka_keys(main):
             state = "used" if key in used else "known" if key in known else "unknown"
-            state, note = said.get((kind.lower(), key), (state, ""))
+            stated, note = said.get((kind.lower(), key), ("", ""))
+            state = stated or state
             rows.append((state, row(f"`{key}`", state, note)))
         counts = ", ".join(f"{sum(state == word for state, _ in rows)} {word}" for word in dict.fromkeys(sorted(state for state, _ in rows)))
         out += ["", f"### {kind} keys ({counts})", "", row("key", "state", "note"), row(*["---"] * 3), *(line for _, line in rows)]
@@ -151,7 +152,8 @@ def tool_section(klamm, said):
         here = klamm is not None and tool in known_tools(klamm)
         have = options_of(klamm, tool) if here else []
         state = "here" if here else "not yet"
-        state, note = said.get(("tool", tool), (state, ""))
+        stated, note = said.get(("tool", tool), ("", ""))
+        state = stated or state
         cells = " ".join(f"`{option}`{'✓' if option in have else ''}" for option in wanted)
         out.append(row(f"`{tool}`", state, cells, note))
     return out
