@@ -20,9 +20,7 @@ io::Task<Result<void>> Partition::apply(PartitionState state) {
   const bool was_leader = is_leader();
   state_ = std::move(state);
   Result<void> noted;
-  if (is_leader() && new_epoch) {
-    noted = co_await log_->assign_epoch_start(state_.leader_epoch, log_->log_end_offset());
-  }
+  if (is_leader() && new_epoch) noted = co_await log_->begin_epoch(state_.leader_epoch);
   // Though the note could not be written (a full disk): it is with the next flush, and records tell their epoch too.
   advance_high_watermark(log_->log_end_offset());
   if (was_leader != is_leader() || new_epoch) moved();

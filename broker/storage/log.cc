@@ -164,6 +164,9 @@ io::Task<Result<AppendInfo>> Log::append_as_leader_locked(PendingAppend& pending
       co_return info;
     }
   }
+  if (epochs_.latest().value_or(-1) > leader_epoch) {  // begun while this append waited for its turn
+    co_return refuse(ErrorCode::not_leader_or_follower, fmt::format("epoch {} has ended", leader_epoch));
+  }
   std::int64_t next_offset = log_end_offset_;
   std::size_t position = 0;
   for (BatchSummary& batch : pending.batches) {
@@ -295,9 +298,9 @@ io::Task<Result<AppendInfo>> Log::write(PendingAppend& pending) {
   co_return info;
 }
 
-io::Task<Result<void>> Log::assign_epoch_start(std::int32_t epoch, std::int64_t start_offset) {
+io::Task<Result<void>> Log::begin_epoch(std::int32_t epoch) {
   co_await changing_.lock();
-  if (epochs_.assign(epoch, start_offset)) epochs_dirty_ = true;
+  if (epochs_.assign(epoch, log_end_offset_)) epochs_dirty_ = true;
   Result<void> saved;
   if (epochs_dirty_) {
     co_await flushing_.lock();

@@ -163,8 +163,9 @@ class Log {
   // the end is left out). Batches of a leader epoch above `leader_epoch` are left out with all that follows.
   // Errors: OFFSET_OUT_OF_RANGE if they begin below the log end, CORRUPT_MESSAGE.
   io::Task<Result<AppendInfo>> append_as_follower(Slice records, std::int32_t leader_epoch);
-  // Notes that `epoch` begins at the log end (a new leader does this before its first append).
-  io::Task<Result<void>> assign_epoch_start(std::int32_t epoch, std::int64_t start_offset);
+  // Notes that `epoch` begins at the log end (a new leader does this before its first append). An append of an earlier
+  // epoch that has begun comes before; one that has not is refused with NOT_LEADER_OR_FOLLOWER, to be tried again.
+  io::Task<Result<void>> begin_epoch(std::int32_t epoch);
 
   // ---- Reading.
   // OFFSET_OUT_OF_RANGE below the log start or beyond the log end. An offset at or above the isolation's bound gives

@@ -86,6 +86,7 @@ class Lab {
   void make_room() { node_.disk().options().capacity_bytes = 1 << 30; }
   Result<Partition::Lease> lease() { return replicas_->lease(kTopic, 0); }
   bool served() { return lease().has_value(); }
+  io::Shard& shard() { return node_.shard(); }
   io::sim::Simulation& simulation() { return simulation_; }
 
  private:
@@ -137,6 +138,38 @@ TEST_CASE("a new leader epoch shows what is in the log though the disk has no ro
   lab.publish(1);
   CHECK(log.high_watermark() == 1);
   CHECK((*lease)->check_leader(1).has_value());
+}
+
+TEST_CASE("appends that run while a leader epoch begins are all of the old one or all of the new one") {
+  Lab lab;
+  lab.publish(0);
+  Result<Partition::Lease> lease = lab.lease();
+  REQUIRE(lease.has_value());
+  storage::Log& log = (*lease)->log();
+  constexpr int kAppends = 5;
+  auto work = [&]() -> io::Task<int> {
+    int appended = 0;
+    int ended = 0;
+    auto append = [&](std::int32_t epoch) -> io::Task<void> {
+      storage::LeaderAppend one;
+      one.records = batch_of("value");
+      one.leader_epoch = epoch;
+      const Result<storage::AppendInfo> info = co_await log.append_as_leader(std::move(one));
+      appended += info.has_value() ? 1 : 0;
+      if (!info) CHECK(protocol::code_of(info.error()) == protocol::ErrorCode::not_leader_or_follower);
+      ++ended;
+    };
+    for (int index = 0; index < kAppends; ++index) io::spawn_detached(append(0));
+    Result<void> begun = co_await log.begin_epoch(1);
+    CHECK(begun.has_value());
+    co_await append(0);  // of a leader that does not know yet
+    while (ended < kAppends + 1) co_await lab.shard().sleep(1ms);
+    co_return appended;
+  };
+  const int appended = lab.simulation().run(lab.shard(), work);
+  CHECK(appended > 0);
+  CHECK(log.log_end_offset() == appended);
+  CHECK(log.end_offset_for_epoch(0).end_offset == appended);
 }
 
 }  // namespace klamm::replica

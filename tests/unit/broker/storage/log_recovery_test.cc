@@ -331,7 +331,7 @@ TEST_CASE("what was flushed survives a power loss, and what comes back is a pref
     const std::vector<ReadBack> all = read_all(world, *log, 0);
     REQUIRE(all.size() == static_cast<std::size_t>(log->log_end_offset()));
     for (std::size_t i = 0; i < all.size(); ++i) CHECK(all[i].value == values[i]);
-    append(world, *log, make_batch(1));
+    append(world, *log, make_batch(1), log->leader_epochs().latest().value_or(0));
     REQUIRE(world.run(log->close()).has_value());
   }
 }

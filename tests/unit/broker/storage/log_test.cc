@@ -38,7 +38,7 @@ TEST_CASE("appended records get offsets and the leader's epoch, and are read bac
   log = world.reopen_clean(std::move(log));
   CHECK(read_all(world, *log, 0) == expected);
   CHECK(log->end_offset_for_epoch(5) == EpochEnd{5, 2});
-  CHECK(append(world, *log, make_batch(1)).first_offset == 3);
+  CHECK(append(world, *log, make_batch(1), 6).first_offset == 3);
   REQUIRE(world.run(log->close()).has_value());
 }
 
