@@ -73,7 +73,9 @@ int unknown(std::string_view name) {
   for (const std::string_view coming : kToCome) {
     if (coming == name) {
       return fail_with(
-          "{} is not served by this version of klamm yet: use Apache Kafka's kafka-{}.sh against the klamm broker",
+          "{} is not served by this version of klamm yet. Apache Kafka's kafka-{}.sh works against a klamm broker as "
+          "far as "
+          "the broker serves what it asks for: docs/compatibility.md lists the APIs",
           name, name);
     }
   }

@@ -16,7 +16,9 @@ namespace klamm::handler {
 
 class Services;
 
-// Tells handlers that wait that nobody is there for the reply any more. One a connection, on its shard.
+// Tells handlers that wait that their connection was closed on this side (idle, stalled, shutdown, a failed write).
+// While a handler waits nothing is read, so that a peer which went is noticed by these only. One a connection, on its
+// shard.
 class Hangup {
  public:
   // Calls `gone` once, when the connection ends or at once if it has ended. Lives in the frame that waits.

@@ -9,8 +9,9 @@ using protocol::ErrorCode;
 using protocol::kafka_error;
 
 namespace {
-constexpr Duration kTryAgainAfter = 1s;
-}
+constexpr Duration kTryAgainAfter = 1s;  // doubled with each turn up to the longest
+constexpr Duration kTryAgainAtMost = 60s;
+}  // namespace
 
 std::size_t shard_of(std::string_view topic, std::int32_t partition, std::size_t shards) {
   std::uint64_t hash = 0xCBF29CE484222325ULL;  // FNV-1a
@@ -83,7 +84,10 @@ io::Task<void> ReplicaManager::apply_partition(const metadata::MetadataImage& im
     Result<std::shared_ptr<storage::Log>> log =
         co_await logs_.create(name, topic.id, log_config(image, topic.name), chosen);
     if (!log) {
-      logger_.error("{}-{}: no log: {}", topic.name, index, log.error().message());
+      const auto earlier = failed_.find(key);
+      if (earlier == failed_.end() || earlier->second.message() != log.error().message()) {
+        logger_.error("{}-{}: no log: {}", topic.name, index, log.error().message());
+      }
       failed_.insert_or_assign(key, std::move(log).error());
       co_return;
     }
@@ -115,8 +119,10 @@ io::Task<void> ReplicaManager::drop(Key key, const std::string& topic) {
 
 // Until none is left, or the manager closes.
 io::Task<void> ReplicaManager::open_failed() {
+  Duration pause = kTryAgainAfter;
   while (!background_.closed() && !failed_.empty()) {
-    const Instant next = shard_.now() + kTryAgainAfter;
+    const Instant next = shard_.now() + pause;
+    pause = std::min(2 * pause, kTryAgainAtMost);
     while (!background_.closed() && shard_.now() < next) co_await stopping_.wait_until(next);
     co_await applying_.lock();
     const metadata::ImageRef image = image_;

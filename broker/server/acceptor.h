@@ -43,7 +43,6 @@ class Acceptor {
   void start();
   // Stops accepting. Connections that were handed out live on.
   io::Task<void> close();
-  std::int64_t connections() const noexcept { return connections_; }
 
  private:
   struct Bound {

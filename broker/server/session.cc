@@ -114,6 +114,7 @@ io::Task<Result<void>> Session::read_loop() {
     Result<Slice> frame = co_await next_frame(memory);
     if (!frame || closed_) {
       memory.release();
+      reserved_at_ = Instant::never();
       if (!frame) co_return fail(std::move(frame).error());
       break;
     }
@@ -187,6 +188,7 @@ io::Task<void> Session::serve(Slot& slot, Slice frame) {
     progress_.notify_all();
   };
   handler::Reply reply = co_await dispatch_(std::move(frame), context_, std::move(enqueued), hangup_);
+  slot.memory.release();  // the frame is gone; the reply counts on its own
   slot.reply = std::move(reply);
   unsent_bytes_ += bytes_in_memory(slot.reply.body);
   slot.done = slot.enqueued = true;
@@ -204,7 +206,7 @@ void Session::flush_soon() {
   handlers_.spawn(flush());
 }
 
-// The frames of all replies that are done, oldest first, up to the first that is not. Their memory is given back.
+// The frames of all replies that are done, oldest first, up to the first that is not.
 io::Pieces Session::take_ready() {
   io::Pieces pieces;
   while (!slots_.empty() && slots_.front()->done) {
@@ -218,7 +220,6 @@ io::Pieces Session::take_ready() {
     if (slot.reply.kind == handler::Reply::Kind::respond) {
       for (io::Piece& piece : slot.reply.body) pieces.push_back(std::move(piece));
     }
-    slot.memory.release();
     slots_.pop_front();
   }
   return pieces;

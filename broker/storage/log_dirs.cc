@@ -351,7 +351,7 @@ io::Task<Result<void>> LogDirs::close(std::int64_t broker_epoch) {
   stopping_.notify_all();
   co_await background_.close();
   if (managers_.empty()) {
-    // The logs were never opened: what the last run left says more about them than this one could.
+    // The logs were never all opened: what the last run left says more about them than this one could.
     for (Directory& directory : directories_) directory.lock.reset();
     co_return Result<void>();
   }

@@ -96,6 +96,8 @@ class LogDirs {
   // The directory for a new replica: the online one with the fewest, cordoned ones only if there is no other.
   // KAFKA_STORAGE_ERROR if none is online. Counts it as placed there.
   Result<std::size_t> choose_directory();
+  // One more or less than listed and chosen.
+  void log_added(std::size_t directory) { ++directories_[directory].logs; }
   void log_removed(std::size_t directory);
   void set_cordoned(std::vector<std::string> cordoned) { options_.cordoned = std::move(cordoned); }
 

@@ -129,7 +129,9 @@ io::Task<Result<std::size_t>> LogManager::place(std::optional<Uuid> directory_id
   const auto choose = [this, directory_id]() -> io::Task<Result<std::size_t>> {
     const std::vector<LogDirs::Directory>& directories = dirs_.directories();
     for (std::size_t i = 0; directory_id && i < directories.size(); ++i) {
-      if (directories[i].id == *directory_id && directories[i].online) co_return i;
+      if (directories[i].id != *directory_id || !directories[i].online) continue;
+      dirs_.log_added(i);
+      co_return i;
     }
     co_return dirs_.choose_directory();
   };
@@ -164,8 +166,15 @@ io::Task<Result<std::shared_ptr<Log>>> LogManager::create_locked(protocol::Topic
   LogOptions options = options_for(partition, *directory, path);
   options.topic_id = topic_id;
   options.config = std::move(config);
+  const Result<io::FileInfo> before = co_await shard_.files().stat(path);
   Result<std::unique_ptr<Log>> log = co_await Log::open(shard_, std::move(options));
   if (!log) {
+    co_await uncount(*directory);
+    const bool made_here = !before && before.error() == Errc::not_found;
+    if (made_here) {  // the next attempt may choose another directory
+      Result<void> removed = co_await io::remove_tree(shard_.files(), path);
+      if (!removed) logger_.warning("removing {}: {}", path, removed.error().message());
+    }
     if (log.error().code().category() != std::system_category()) co_return fail(std::move(log).error());
     if (log.error().code() != std::error_code(ENOSPC, std::system_category())) report_failure(*directory, log.error());
     co_return fail(protocol::kafka_error(ErrorCode::kafka_storage_error, log.error().message()));
@@ -196,17 +205,21 @@ io::Task<Result<void>> LogManager::retire(protocol::TopicPartition partition, Di
   const std::size_t directory = at->second.directory;
   logs_.erase(at);
   Result<std::string> renamed = co_await log->retire(kind);
-  const auto count = [this, directory]() -> io::Task<void> {
-    dirs_.log_removed(directory);
-    co_return;
-  };
-  co_await io::call(shard_, dirs_.shard(), count);
+  co_await uncount(directory);
   changing_.unlock();
   KLAMM_CO_TRY(renamed);
   if (kind == DirectoryKind::deleted) {
     background_.spawn(remove_later(*std::move(renamed), log->config().file_delete_delay_ms));
   }
   co_return Result<void>();
+}
+
+io::Task<void> LogManager::uncount(std::size_t directory) {
+  const auto count = [this, directory]() -> io::Task<void> {
+    dirs_.log_removed(directory);
+    co_return;
+  };
+  co_await io::call(shard_, dirs_.shard(), count);
 }
 
 io::Task<void> LogManager::remove_later(std::string path, std::int64_t delay_ms) {

@@ -93,6 +93,7 @@ class LogManager {
                                                        config::LogConfig config, std::optional<Uuid> directory_id);
   io::Task<Result<std::size_t>> place(std::optional<Uuid> directory_id);
   io::Task<Result<void>> retire(protocol::TopicPartition partition, DirectoryKind kind);
+  io::Task<void> uncount(std::size_t directory);
   io::Task<void> remove_later(std::string path, std::int64_t delay_ms);
   io::Task<void> every(std::int64_t interval_ms, io::Task<void> (LogManager::*work)());
   io::Task<void> housekeeping();

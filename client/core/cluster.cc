@@ -12,7 +12,7 @@ using protocol::MetadataResponse;
 
 namespace {
 
-// Neither another attempt nor another broker would help.
+// Reported at once, as Kafka's clients do, and not tried until the deadline; the next good update clears it.
 bool is_fatal(const Error& error) { return error == Errc::authentication_failed || error == Errc::invalid_argument; }
 
 }  // namespace
@@ -458,7 +458,9 @@ io::Task<Result<void>> Cluster::open_link(LinkRef link) {
   }
   if (closed_ || endpoint != link->endpoint) {
     (*connection)->close();
-    co_return fail(Error(Errc::cancelled, "client closed"));
+    co_await (*connection)->wait_ended();
+    if (closed_) co_return fail(Errc::cancelled, "client closed");
+    co_return fail(Error(Errc::unavailable, "broker " + std::to_string(link->id) + " has moved", true));
   }
   link->backoff.reset();
   link->connection = std::move(*connection);

@@ -1,5 +1,7 @@
 #include "client/core/settings.h"
 
+#include <algorithm>
+
 namespace klamm::client {
 
 ClusterOptions cluster_options(const CommonSettings& common) {
@@ -23,9 +25,9 @@ ClusterOptions cluster_options(const CommonSettings& common) {
 }
 
 Logger client_logger(const LogSink& sink, LogLevel level, std::string_view kind, const std::string& client_id) {
-  if (!sink) return {};
   std::string component(kind);
   if (!client_id.empty()) component += " " + client_id;
+  if (!sink) return Logger(stderr_sink(), std::max(level, LogLevel::warning), std::move(component));
   return Logger(sink, level, std::move(component));
 }
 

@@ -227,6 +227,7 @@ Result<std::size_t> Session::write(std::span<const Piece> pieces) {
     release_when_idle();
     return std::exchange(owed_, 0);
   }
+  cold_.reset();
   Scratch scratch;
   Cursor cursor{pieces};
   cursor.skip(0);

@@ -65,21 +65,19 @@ io::Task<Result<std::shared_ptr<Connection>>> Connection::open(io::Shard& shard,
   }
   std::shared_ptr<Connection> connection(
       new Connection(shard, std::move(*stream), std::move(peer), std::move(options)));
-  io::spawn_detached(run(connection, connection->read_loop()));
-  io::spawn_detached(run(connection, connection->write_loop()));
-  Result<void> agreed = co_await connection->negotiate();
-  if (!agreed) {
-    connection->close(agreed.error());
-    co_await connection->wait_ended();
-    co_return fail(std::move(agreed).error());
-  }
-  co_return connection;
+  Result<std::shared_ptr<Connection>> begun = co_await begin(std::move(connection));
+  co_return begun;
 }
 
 io::Task<Result<std::shared_ptr<Connection>>> Connection::over(io::Shard& shard, std::unique_ptr<io::Stream> stream,
                                                                ConnectionOptions options) {
   io::Endpoint peer = stream->peer();
   std::shared_ptr<Connection> connection(new Connection(shard, std::move(stream), std::move(peer), std::move(options)));
+  Result<std::shared_ptr<Connection>> begun = co_await begin(std::move(connection));
+  co_return begun;
+}
+
+io::Task<Result<std::shared_ptr<Connection>>> Connection::begin(std::shared_ptr<Connection> connection) {
   io::spawn_detached(run(connection, connection->read_loop()));
   io::spawn_detached(run(connection, connection->write_loop()));
   Result<void> agreed = co_await connection->negotiate();
@@ -309,11 +307,6 @@ void Connection::close(Error reason) {
     pending->outcome.emplace(fail(*fault_));
     if (pending->handle) shard_.resume_soon(pending->handle);
   }
-}
-
-io::Task<void> Connection::wait_closed() {
-  const std::shared_ptr<Connection> self = shared_from_this();
-  while (!fault_) co_await closed_signal_.wait();
 }
 
 io::Task<void> Connection::wait_ended() {

@@ -141,8 +141,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Error& fault() const noexcept { return *fault_; }
   // Fails everything pending with `reason` and closes. Nothing happens if it is closed already.
   void close(Error reason = Error(Errc::cancelled, "connection closed"));
-  // Completes when it is closed.
-  io::Task<void> wait_closed();
   // Completes when it is closed and nothing of it runs any more: its shard may go.
   io::Task<void> wait_ended();
 
@@ -170,6 +168,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   };
 
   Connection(io::Shard& shard, std::unique_ptr<io::Stream> stream, io::Endpoint endpoint, ConnectionOptions options);
+  static io::Task<Result<std::shared_ptr<Connection>>> begin(std::shared_ptr<Connection> connection);
   io::Task<Result<void>> negotiate();
   Result<void> take_api_versions(Slice body, std::int16_t version);
   void enqueue(RequestForm form, std::int32_t correlation_id, io::Pieces body);

@@ -43,7 +43,7 @@ struct ProducerHooks {
   // Called every `statistics_interval`, if that is not zero.
   std::function<void(const ProducerStatistics&)> on_statistics;
   Duration statistics_interval{0};
-  // Where log lines go. Default: nowhere.
+  // Where log lines go. Empty: warnings and errors go to stderr.
   LogSink log_sink;
   LogLevel log_level = LogLevel::info;
 };
@@ -52,12 +52,12 @@ struct ProducerHooks {
 struct ConsumerHooks {
   std::function<void(const ConsumerStatistics&)> on_statistics;
   Duration statistics_interval{0};  // zero: never
-  LogSink log_sink;                 // default: nowhere
+  LogSink log_sink;                 // empty: warnings and errors to stderr
   LogLevel log_level = LogLevel::info;
 };
 
 struct AdminHooks {
-  LogSink log_sink;  // default: nowhere
+  LogSink log_sink;  // empty: warnings and errors to stderr
   LogLevel log_level = LogLevel::info;
 };
 

@@ -153,7 +153,7 @@ TEST_CASE("an idle connection is closed after connections.max.idle.ms") {
     CHECK(response.has_value());
     co_await world.shard.sleep(2s);
     CHECK_FALSE((*connection)->closed());
-    co_await (*connection)->wait_closed();
+    co_await (*connection)->wait_ended();
     CHECK((*connection)->fault() == Errc::cancelled);
     co_return 0;
   };

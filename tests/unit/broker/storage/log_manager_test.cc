@@ -143,6 +143,27 @@ TEST_CASE("logs are spread over directories, and a clean stop leaves Kafka's fil
   REQUIRE(second.stop(42).has_value());
 }
 
+TEST_CASE("a log that finds no room leaves nothing behind, in whichever directory it was tried") {
+  io::sim::Simulation simulation(1);
+  io::sim::Node& node = simulation.add_node("node", {.shards = 2});
+  Storage storage(node);
+  storage.format();
+  REQUIRE(storage.start().has_value());
+  node.disk().options().capacity_bytes = node.disk().image().used_bytes();
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    const auto log = storage.run(storage.managers[0]->create(Storage::name(0), Uuid{7, 7}, small_segments()));
+    REQUIRE_FALSE(log.has_value());
+    for (const char* directory : {"/d1", "/d2"}) CHECK(!contains(storage.list(directory), "t-0"));
+    for (const LogDirs::Directory& directory : storage.dirs->directories()) CHECK(directory.logs == 0);
+  }
+  node.disk().options().capacity_bytes = 1 << 30;
+  storage.create(0);
+  REQUIRE(storage.stop(1).has_value());
+  REQUIRE(storage.start().has_value());
+  CHECK(storage.end_of(0) == 0);
+  REQUIRE(storage.stop(2).has_value());
+}
+
 TEST_CASE("deleted partitions go after the delay or at the next start, and their name is free at once") {
   io::sim::Simulation simulation(2);
   io::sim::Node& node = simulation.add_node("node", {.shards = 2});
