@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <mutex>
 #include <new>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -19,8 +20,9 @@
 namespace klamm {
 
 // Large buffers come and go with every fetch and batch. Given back to the allocator they go back to the system, and
-// each page of the next one is a page fault: more work than everything else that is done with its bytes. So a thread
-// keeps a few. The sanitizers get them back at once, to see who uses what is gone.
+// each page of the next one is a page fault: more work than everything else that is done with its bytes. So a few are
+// kept, for the whole process: a buffer often ends on another thread than the one that needs the next. The lock is
+// taken once for 64 KiB or more. The sanitizers get buffers back at once, to see who uses what is gone.
 class SpareBuffers {
  public:
   static constexpr std::size_t kPageBytes = 4 << 10;
@@ -29,15 +31,16 @@ class SpareBuffers {
 #if KLAMM_SANITIZED
   static constexpr std::size_t kKeptPages = 0;
 #else
-  static constexpr std::size_t kKeptPages = (8 << 20) / kPageBytes;  // of a thread
+  static constexpr std::size_t kKeptPages = (16 << 20) / kPageBytes;  // of all
 #endif
 
   static std::size_t pages_for(std::size_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes; }
 
   // The smallest one that holds `pages` and not more than twice of it; null if there is none.
   void* take(std::size_t pages, std::uint32_t& taken_pages) noexcept {
+    const std::lock_guard lock(mutex_);
     Kept* best = nullptr;
-    for (Kept& one : kept()) {
+    for (Kept& one : std::span(kept_.data(), count_)) {
       if (one.pages >= pages && one.pages <= 2 * pages && (best == nullptr || one.pages < best->pages)) best = &one;
     }
     if (best == nullptr) return nullptr;
@@ -49,25 +52,16 @@ class SpareBuffers {
   }
   // False: not wanted.
   bool keep(void* memory, std::uint32_t pages) noexcept {
-    if (closed_ || count_ == kept_.size() || pages_ + pages > kKeptPages) return false;
+    const std::lock_guard lock(mutex_);
+    if (count_ == kept_.size() || pages_ + pages > kKeptPages) return false;
     kept_[count_++] = {memory, pages};
     pages_ += pages;
     return true;
   }
-  void close() noexcept {
-    closed_ = true;
-    for (const Kept& one : kept()) std::free(one.memory);
-    count_ = pages_ = 0;
-  }
 
-  static SpareBuffers& of_thread() noexcept {
-    // The buffers of other thread-local and static objects may end later than `closer`: the pool itself has no end.
-    static thread_local SpareBuffers spare;
-    struct Closer {
-      ~Closer() { spare.close(); }
-    };
-    static thread_local const Closer closer;
-    (void)closer;
+  // Never ends: static objects may hold buffers.
+  static SpareBuffers& of_process() noexcept {
+    static SpareBuffers& spare = *new SpareBuffers;
     return spare;
   }
 
@@ -76,12 +70,11 @@ class SpareBuffers {
     void* memory;
     std::uint32_t pages;
   };
-  std::span<Kept> kept() noexcept { return {kept_.data(), count_}; }
 
-  std::array<Kept, 32> kept_{};
+  std::mutex mutex_;
+  std::array<Kept, 64> kept_{};
   std::size_t count_ = 0;
   std::size_t pages_ = 0;
-  bool closed_ = false;
 };
 
 Buffer::Ref Buffer::allocate(std::size_t capacity) {
@@ -90,7 +83,7 @@ Buffer::Ref Buffer::allocate(std::size_t capacity) {
   void* memory = nullptr;
   if (bytes >= SpareBuffers::kLeastBytes && SpareBuffers::pages_for(bytes) <= SpareBuffers::kMostPages) {
     pages = static_cast<std::uint32_t>(SpareBuffers::pages_for(bytes));
-    memory = SpareBuffers::of_thread().take(pages, pages);
+    memory = SpareBuffers::of_process().take(pages, pages);
     if constexpr (SpareBuffers::kKeptPages > 0) bytes = pages * SpareBuffers::kPageBytes;
   }
   if (memory == nullptr) memory = std::malloc(bytes);
@@ -101,7 +94,7 @@ Buffer::Ref Buffer::allocate(std::size_t capacity) {
 void Buffer::destroy(Buffer* buffer) noexcept {
   const std::uint32_t pages = buffer->pages_;
   buffer->~Buffer();
-  if (pages == 0 || !SpareBuffers::of_thread().keep(buffer, pages)) std::free(buffer);
+  if (pages == 0 || !SpareBuffers::of_process().keep(buffer, pages)) std::free(buffer);
 }
 
 Slice Slice::copy(Bytes bytes) {

@@ -50,8 +50,9 @@ class Buffer {
     Buffer* buffer_ = nullptr;
   };
 
-  // Uninitialized memory of `capacity` bytes, one allocation with the count in front. Each thread keeps some MiB of
-  // large buffers that were let go, and gives them out again.
+  // Uninitialized memory of `capacity` bytes, one allocation with the count in front. The process keeps some MiB of
+  // large buffers that were let go, and gives them out again (docs/decisions/0003): one may be twice as large as asked
+  // for.
   static Ref allocate(std::size_t capacity);
 
   std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
