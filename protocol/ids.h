@@ -17,8 +17,6 @@ namespace klamm::protocol {
 template <typename Tag, typename Rep>
 class Strong {
  public:
-  using rep = Rep;
-
   constexpr Strong() noexcept = default;
   constexpr explicit Strong(Rep value) noexcept : value_(value) {}
   constexpr Rep value() const noexcept { return value_; }

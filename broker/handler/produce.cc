@@ -45,14 +45,15 @@ io::Task<void> append_here(Services& local, std::vector<Work*>& works, const Pro
     append.produce_version = produced.version;
     append.record_errors = &work->record_errors;
     Result<storage::AppendInfo> info = co_await work->lease->append(std::move(append), produced.acks == -1);
-    if (info) {
+    const bool appended = info.has_value();
+    if (appended) {
       work->info = *info;
     } else {
       work->error = std::move(info).error();
       work->leader = work->lease->state().leader;
       work->leader_epoch = work->lease->state().leader_epoch;
     }
-    if (!info || produced.acks != -1) work->lease = {};
+    if (!appended || produced.acks != -1) work->lease = {};
   }
 }
 
