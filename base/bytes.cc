@@ -61,7 +61,8 @@ class SpareBuffers {
 
   // Never ends: static objects may hold buffers.
   static SpareBuffers& of_process() noexcept {
-    static SpareBuffers& spare = *new SpareBuffers;
+    alignas(SpareBuffers) static std::byte place[sizeof(SpareBuffers)];
+    static SpareBuffers& spare = *new (place) SpareBuffers;
     return spare;
   }
 
