@@ -4,10 +4,11 @@
 #include <limits>
 #include <system_error>
 
+#include "base/text.h"
+
 namespace klamm {
 namespace {
 
-char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // [+-]digits at the front of `text`, taken off it.
@@ -41,7 +42,7 @@ std::optional<std::int64_t> parse_iso_duration_ms(std::string_view text) {
   constexpr std::string_view kUnits = "DHMS";
   const bool minus = text.starts_with('-');
   if (minus || text.starts_with('+')) text.remove_prefix(1);
-  if (text.empty() || upper(text.front()) != 'P') return std::nullopt;
+  if (text.empty() || upper_case(text.front()) != 'P') return std::nullopt;
   text.remove_prefix(1);
 
   std::int64_t total = 0;
@@ -50,7 +51,7 @@ std::optional<std::int64_t> parse_iso_duration_ms(std::string_view text) {
   bool any_after_mark = false;
   bool any = false;
   while (!text.empty()) {
-    if (upper(text.front()) == 'T' && !in_time) {
+    if (upper_case(text.front()) == 'T' && !in_time) {
       in_time = true;
       text.remove_prefix(1);
       if (next_unit == 0) next_unit = 1;
@@ -62,7 +63,7 @@ std::optional<std::int64_t> parse_iso_duration_ms(std::string_view text) {
     std::int64_t fraction_ms = 0;
     const bool fraction = text.front() == '.';
     if (fraction && (!take_fraction(text, fraction_ms) || text.empty())) return std::nullopt;
-    const std::size_t unit = kUnits.find(upper(text.front()));
+    const std::size_t unit = kUnits.find(upper_case(text.front()));
     text.remove_prefix(1);
     if (unit == std::string_view::npos || unit < next_unit || (unit > 0) != in_time || (fraction && unit != 3))
       return std::nullopt;

@@ -39,8 +39,15 @@ const std::error_category& klamm_category() noexcept {
 std::error_code make_error_code(Errc errc) noexcept { return {static_cast<int>(errc), klamm_category()}; }
 
 std::string Error::message() const {
-  if (context_.empty()) return code_.message();
-  return context_ + ": " + code_.message();
+  const std::string text = code_.message();
+  if (context_.empty()) return text;
+  // A peer often sends the code's own sentence as its word on the fault: it is said once. A name in parentheses at the
+  // end of the text, as Kafka's codes have, is not part of the sentence.
+  const std::size_t name = text.ends_with(')') ? text.rfind(" (") : std::string::npos;
+  const std::string_view sentence = std::string_view(text).substr(0, name);
+  if (context_.ends_with(text)) return context_;
+  if (context_.ends_with(sentence)) return context_ + text.substr(sentence.size());
+  return context_ + ": " + text;
 }
 
 Error Error::in(std::string_view outer) && {

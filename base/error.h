@@ -46,7 +46,7 @@ class Error {
   const std::string& context() const noexcept { return context_; }
   // True if trying the same thing again later may succeed.
   bool retriable() const noexcept { return retriable_; }
-  // "context: message of the code", one line.
+  // "context: message of the code", one line; without the latter where the context ends in it.
   std::string message() const;
   // The same error with `outer` put before its context ("outer: context").
   Error in(std::string_view outer) &&;

@@ -30,18 +30,14 @@ class Consumer::Impl {
       }(*core_, std::move(function)));
     }
   }
+  // A wake_up() ends the wait with Errc::cancelled; the task goes on by itself then.
   template <typename T>
-  T wait(io::Task<T> task) {
-    return io::run_and_wait(shard_, std::move(task));
+  Result<T> wait(io::Task<Result<T>> task) {
+    return io::run_and_wait(shard_, interruptible(std::move(task)));
   }
+  Result<Records> wait_for_poll(Duration timeout) { return io::run_and_wait(shard_, poll(timeout)); }
+  Result<void> close() { return io::run_and_wait(shard_, core_->close()); }
   ConsumerCore& core() noexcept { return *core_; }
-
-  io::Task<Result<Records>> poll(Duration timeout) {
-    Result<ConsumerCore::Block> block = co_await core_->poll(timeout, cancellation_);
-    if (!block && cancellation_->requested) cancellation_->requested = false;
-    KLAMM_CO_TRY(block);
-    co_return Records(std::move(*block));
-  }
 
   void wake_up() {
     // The request lives as long as somebody holds it: the client may be gone when it arrives.
@@ -56,6 +52,37 @@ class Consumer::Impl {
   }
 
  private:
+  template <typename T>
+  struct Race {
+    explicit Race(io::Shard& shard) : over(shard) {}
+    io::Signal over;
+    std::optional<Result<T>> outcome;
+  };
+  template <typename T>
+  static io::Task<void> run(io::Task<Result<T>> task, std::shared_ptr<Race<T>> race) {
+    Result<T> outcome = co_await task;
+    race->outcome.emplace(std::move(outcome));
+    race->over.notify_all();
+  }
+  template <typename T>
+  io::Task<Result<T>> interruptible(io::Task<Result<T>> task) {
+    const auto race = std::make_shared<Race<T>>(shard_);
+    tasks_.spawn(run(std::move(task), race));
+    cancellation_->wake = [race] { race->over.notify_all(); };
+    while (!race->outcome && !cancellation_->requested) co_await race->over.wait();
+    cancellation_->wake = nullptr;
+    if (race->outcome) co_return std::move(*race->outcome);
+    cancellation_->requested = false;
+    co_return fail(Errc::cancelled, "woken up");
+  }
+
+  io::Task<Result<Records>> poll(Duration timeout) {
+    Result<ConsumerCore::Block> block = co_await core_->poll(timeout, cancellation_);
+    if (!block && cancellation_->requested) cancellation_->requested = false;
+    KLAMM_CO_TRY(block);
+    co_return Records(std::move(*block));
+  }
+
   io::Task<void> begin(client::ConsumerSettings settings, ConsumerHooks hooks) {
     core_ = ConsumerCore::start(shard_, std::move(settings), std::move(hooks));
     co_return;
@@ -63,12 +90,14 @@ class Consumer::Impl {
   io::Task<void> end() {
     Result<void> closed = co_await core_->close();
     (void)closed;
+    co_await tasks_.close();
     core_.reset();
   }
 
   std::shared_ptr<Runtime> runtime_;
   io::Shard& shard_;
   std::shared_ptr<ConsumerCore> core_;
+  io::Gate tasks_{shard_};  // that nobody may be waiting for any more
   std::shared_ptr<detail::Cancellation> cancellation_ = std::make_shared<detail::Cancellation>();
 };
 
@@ -92,14 +121,14 @@ std::vector<TopicPartition> Consumer::assignment() const {
 Result<void> Consumer::subscribe(const std::vector<std::string>&) {
   return fail(Errc::unsupported, "group membership (subscribe) is not served yet: use assign()");
 }
-Result<void> Consumer::seek(const TopicPartition& partition, std::int64_t offset) {
-  return impl_->on_shard([&](ConsumerCore& core) { return core.seek(partition, offset); });
+Result<void> Consumer::seek(const TopicPartition& partition, std::int64_t offset, std::int32_t leader_epoch) {
+  return impl_->on_shard([&](ConsumerCore& core) { return core.seek(partition, offset, leader_epoch); });
 }
 Result<void> Consumer::seek_to_beginning(std::span<const TopicPartition> partitions) {
-  return impl_->on_shard([&](ConsumerCore& core) { return core.seek_to(partitions, ConsumerCore::kEarliest); });
+  return impl_->on_shard([&](ConsumerCore& core) { return core.seek_to(partitions, client::kEarliest); });
 }
 Result<void> Consumer::seek_to_end(std::span<const TopicPartition> partitions) {
-  return impl_->on_shard([&](ConsumerCore& core) { return core.seek_to(partitions, ConsumerCore::kLatest); });
+  return impl_->on_shard([&](ConsumerCore& core) { return core.seek_to(partitions, client::kLatest); });
 }
 Result<std::int64_t> Consumer::position(const TopicPartition& partition) {
   return impl_->wait(impl_->core().await_position(partition));
@@ -113,36 +142,36 @@ Result<void> Consumer::pause(std::span<const TopicPartition> partitions) {
 Result<void> Consumer::resume(std::span<const TopicPartition> partitions) {
   return impl_->on_shard([&](ConsumerCore& core) { return core.pause(partitions, false); });
 }
-Result<Records> Consumer::poll(Duration timeout) { return impl_->wait(impl_->poll(timeout)); }
+Result<Records> Consumer::poll(Duration timeout) { return impl_->wait_for_poll(timeout); }
 void Consumer::wake_up() { impl_->wake_up(); }
 
 namespace {
 using Offsets = std::map<TopicPartition, std::int64_t>;
-Result<Offsets> offsets_of(Result<ConsumerCore::FoundOffsets> found) {
+Result<Offsets> offsets_of(Result<client::FoundOffsets> found) {
   KLAMM_TRY(found);
   Offsets offsets;
   for (const auto& [partition, one] : *found) offsets[partition] = one.offset;
   return offsets;
 }
-ConsumerCore::Times same_for(const std::vector<TopicPartition>& partitions, std::int64_t which) {
-  ConsumerCore::Times times;
+client::OffsetTimes same_for(const std::vector<TopicPartition>& partitions, std::int64_t which) {
+  client::OffsetTimes times;
   for (const TopicPartition& partition : partitions) times.emplace(partition, which);
   return times;
 }
 }  // namespace
 
 Result<Offsets> Consumer::beginning_offsets(const std::vector<TopicPartition>& partitions) {
-  return offsets_of(impl_->wait(impl_->core().list_offsets(same_for(partitions, ConsumerCore::kEarliest))));
+  return offsets_of(impl_->wait(impl_->core().list_offsets(same_for(partitions, client::kEarliest))));
 }
 Result<Offsets> Consumer::end_offsets(const std::vector<TopicPartition>& partitions) {
-  return offsets_of(impl_->wait(impl_->core().list_offsets(same_for(partitions, ConsumerCore::kLatest))));
+  return offsets_of(impl_->wait(impl_->core().list_offsets(same_for(partitions, client::kLatest))));
 }
 Result<std::map<TopicPartition, std::optional<OffsetAndTimestamp>>> Consumer::offsets_for_times(
     const std::map<TopicPartition, TimestampMs>& times) {
   for (const auto& [partition, time] : times) {
     if (time < 0) return fail(Errc::invalid_argument, "negative time for " + partition.text());
   }
-  Result<ConsumerCore::FoundOffsets> found = impl_->wait(impl_->core().list_offsets(times));
+  Result<client::FoundOffsets> found = impl_->wait(impl_->core().list_offsets(times));
   KLAMM_TRY(found);
   std::map<TopicPartition, std::optional<OffsetAndTimestamp>> offsets;
   for (const auto& [partition, one] : *found) {
@@ -154,7 +183,7 @@ Result<std::map<TopicPartition, std::optional<OffsetAndTimestamp>>> Consumer::of
 Result<std::vector<PartitionInfo>> Consumer::partitions_for(const std::string& topic) {
   return impl_->wait(impl_->core().partitions_for(topic));
 }
-Result<void> Consumer::close() { return impl_->wait(impl_->core().close()); }
+Result<void> Consumer::close() { return impl_->close(); }
 ConsumerStatistics Consumer::statistics() const {
   return impl_->on_shard([](ConsumerCore& core) { return core.statistics(); });
 }

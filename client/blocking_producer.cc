@@ -1,6 +1,9 @@
 // klamm::blocking::Producer: records go to the client's thread in chunks, calls wait for their outcome.
 #include <cstring>
+#include <memory>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "client/blocking_runtime.h"
 #include "client/core/config_settings.h"
@@ -10,7 +13,7 @@
 namespace klamm::blocking {
 
 Runtime::Runtime() : impl_(std::make_unique<Impl>()) {}
-Runtime::Runtime(io::Shards& shards, std::size_t index) : impl_(std::make_unique<Impl>(shards.at(index))) {}
+Runtime::Runtime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Runtime::~Runtime() = default;
 
 namespace {
@@ -149,6 +152,16 @@ class Producer::Impl {
   bool set_closed() noexcept { return std::exchange(closed_, true); }
 
  private:
+  struct RecordCallback {
+    std::uint32_t index;  // of the record in its batch
+    std::unique_ptr<Callback> callback;
+  };
+  // Those who wait for a batch.
+  struct Waiting {
+    detail::DeliveryRef batch;
+    std::vector<RecordCallback> callbacks;
+  };
+
   // One failed batch was told to a waiter; its report may have come or is still to come.
   void forgive() {
     if (failed_ == 0) {
@@ -256,12 +269,31 @@ class Producer::Impl {
     return (head.message_bytes + 7) & ~std::size_t{7};
   }
 
-  static void call_back(client::ProducerCore::Accepted accepted, std::unique_ptr<Callback> callback) {
+  // The callbacks of a batch are called in a row, in the order of its records.
+  void call_back(client::ProducerCore::Accepted accepted, std::unique_ptr<Callback> callback) {
     detail::DeliveryBatch* const batch = accepted.batch.operator->();
-    batch->on_done([batch, index = accepted.index, callback = std::shared_ptr<Callback>(std::move(callback))] {
-      if (const Error* error = batch->error(index)) return (*callback)(fail(*error));
-      (*callback)(RecordMetadata{batch->topic(), batch->partition(), batch->offset(index), batch->timestamp(index)});
-    });
+    if (batch->done()) return tell(*batch, {accepted.index, std::move(callback)});
+    if (last_waiting_ == nullptr || last_waiting_->batch.operator->() != batch) {
+      Waiting& waiting = waiting_[batch];
+      last_waiting_ = &waiting;
+      if (!waiting.batch) {
+        waiting.batch = std::move(accepted.batch);
+        batch->on_done([this, batch] { tell_all(batch); });
+      }
+    }
+    last_waiting_->callbacks.push_back({accepted.index, std::move(callback)});
+  }
+
+  void tell_all(detail::DeliveryBatch* batch) {
+    const Waiting waiting = std::move(waiting_.extract(batch).mapped());
+    last_waiting_ = nullptr;
+    for (const RecordCallback& one : waiting.callbacks) tell(*batch, one);
+  }
+
+  static void tell(const detail::DeliveryBatch& batch, const RecordCallback& one) {
+    if (const Error* error = batch.error(one.index)) return (*one.callback)(fail(*error));
+    (*one.callback)(
+        RecordMetadata{batch.topic(), batch.partition(), batch.offset(one.index), batch.timestamp(one.index)});
   }
 
   // Records that nobody took when the producer was closed: their callbacks are told.
@@ -292,6 +324,8 @@ class Producer::Impl {
   std::shared_ptr<client::ProducerCore> core_;
   std::string fed_topic_;
   std::vector<Header> headers_;
+  std::unordered_map<detail::DeliveryBatch*, Waiting> waiting_;
+  Waiting* last_waiting_ = nullptr;  // of the record before
   std::uint64_t failed_ = 0;
   std::uint64_t forgiven_ = 0;
   std::optional<Error> first_error_;

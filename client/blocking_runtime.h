@@ -26,4 +26,9 @@ inline std::shared_ptr<Runtime> runtime_or_new(std::shared_ptr<Runtime> runtime)
   return runtime ? std::move(runtime) : std::make_shared<Runtime>();
 }
 
+// On a shard that runs already and outlives the runtime.
+inline std::shared_ptr<Runtime> runtime_on(io::Shard& shard) {
+  return std::make_shared<Runtime>(std::make_unique<Runtime::Impl>(shard));
+}
+
 }  // namespace klamm::blocking

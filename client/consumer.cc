@@ -36,9 +36,9 @@ io::Task<Result<Records>> poll(std::shared_ptr<ConsumerCore> core, Duration time
 
 io::Task<Result<Consumer::Offsets>> list(std::shared_ptr<ConsumerCore> core, std::vector<TopicPartition> partitions,
                                          std::int64_t which) {
-  ConsumerCore::Times times;
+  client::OffsetTimes times;
   for (TopicPartition& partition : partitions) times.emplace(std::move(partition), which);
-  Result<ConsumerCore::FoundOffsets> found = co_await core->list_offsets(std::move(times));
+  Result<client::FoundOffsets> found = co_await core->list_offsets(std::move(times));
   KLAMM_CO_TRY(found);
   Consumer::Offsets offsets;
   for (const auto& [partition, one] : *found) offsets[partition] = one.offset;
@@ -50,7 +50,7 @@ io::Task<Result<Consumer::OffsetsForTimes>> list(std::shared_ptr<ConsumerCore> c
   for (const auto& [partition, time] : times) {
     if (time < 0) co_return fail(Errc::invalid_argument, "negative time for " + partition.text());
   }
-  Result<ConsumerCore::FoundOffsets> found = co_await core->list_offsets(std::move(times));
+  Result<client::FoundOffsets> found = co_await core->list_offsets(std::move(times));
   KLAMM_CO_TRY(found);
   Consumer::OffsetsForTimes offsets;
   for (const auto& [partition, one] : *found) {
@@ -91,8 +91,8 @@ std::vector<TopicPartition> Consumer::assignment() const { return impl_->core->a
 void Consumer::subscribe(const std::vector<std::string>&) {
   throw Exception(Error(Errc::unsupported, "group membership (subscribe) is not served yet: use assign()"));
 }
-void Consumer::seek(const TopicPartition& partition, std::int64_t offset) {
-  check(impl_->core->seek(partition, offset));
+void Consumer::seek(const TopicPartition& partition, std::int64_t offset, std::int32_t leader_epoch) {
+  check(impl_->core->seek(partition, offset, leader_epoch));
 }
 void Consumer::seek_to_beginning(std::span<const TopicPartition> partitions) {
   check(impl_->core->seek_to(partitions, kEarliest));

@@ -27,7 +27,10 @@ while(queue)
     list(APPEND queue "${KLAMM_SOURCE_DIR}/${target}")
     string(REPLACE "#include \"${target}\"" "#include \"klamm/${target}\"" text "${text}")
   endforeach()
-  file(WRITE "${KLAMM_STAGING_DIR}/klamm/${path}" "${text}")
+  # An older language level is told in one line, not by what the compiler makes of the header.
+  string(REPLACE "#pragma once\n" "#pragma once\n\n#if __cplusplus < 202002L\n#error \"klamm needs C++20 or newer: -std=c++20\"\n#else\n"
+         text "${text}")
+  file(WRITE "${KLAMM_STAGING_DIR}/klamm/${path}" "${text}\n#endif\n")
 endwhile()
 if(IS_ABSOLUTE "${KLAMM_INCLUDE_DIR}")
   set(destination "${KLAMM_INCLUDE_DIR}")

@@ -29,6 +29,9 @@ LINE_RULES = [
     (("tests/", "bench/"), (),
      re.compile(r"\bsleep_(for|until)\s*\(|\busleep\s*\(|\bnanosleep\s*\(|\btime\.sleep\s*\(|\bThread\.sleep\s*\(|^\s*sleep\s+[0-9]"),
      "a test waits for a condition, it does not sleep"),
+    (("tests/",), (),
+     re.compile(r"_MESSAGE\(.*\.error\(\)\.message\(\)"),
+     "doctest -s words the messages of checks that pass, too: why_of(result) of tests/unit/why.h"),
     (tuple(f"{folder}/" for folder in FOLDERS), (),
      re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b"), "unfinished work belongs to the report, not to a comment"),
 ]
@@ -196,10 +199,11 @@ std::mutex excused;  // rule: shown by the self-test
 """,
     "base/no_guard.h": "int x;\n",
     "tests/unit/slow_test.cc": "void f() { std::this_thread::sleep_for(1ms); }\n",
+    "tests/unit/eager_test.cc": "void f() { CHECK_MESSAGE(read, read.error().message()); }\n",
     "tests/slow.sh": "true\nsleep 5\n",
 }
 SELF_TEST_FOUND = [f"broker/bad.cc:{n}" for n in (3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15)] + [
-    "base/no_guard.h:1", "tests/unit/slow_test.cc:1", "tests/slow.sh:2"]
+    "base/no_guard.h:1", "tests/unit/slow_test.cc:1", "tests/unit/eager_test.cc:1", "tests/slow.sh:2"]
 
 
 def self_test():

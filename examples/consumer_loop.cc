@@ -1,4 +1,5 @@
-// Prints the records of a topic from its beginning, and ends when it has seen them all.
+// Prints the records of a topic from its beginning, and ends when it has seen them all. What it has done so far goes to
+// standard error every second, and once at the end: as an application would hand it to its metrics.
 //   consumer_loop localhost:9092 log
 #include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
@@ -12,11 +13,23 @@
 
 using namespace std::chrono_literals;
 
+void tell(const klamm::ConsumerStatistics& statistics) {
+  std::int64_t lag = 0;
+  for (const klamm::ConsumerPartitionStatistics& partition : statistics.partitions) {
+    if (partition.lag > 0) lag += partition.lag;
+  }
+  std::cerr << statistics.records << " records read with " << statistics.fetches << " fetches, " << lag
+            << " to come\n";  // all of it as JSON: statistics.to_json()
+}
+
 asio::awaitable<void> print(std::string bootstrap, std::string topic) {
   const auto executor = co_await asio::this_coro::executor;
   klamm::Config config{
       {"bootstrap.servers", bootstrap}, {"auto.offset.reset", "earliest"}, {"allow.auto.create.topics", "false"}};
-  klamm::Consumer consumer(executor, config);
+  klamm::ConsumerHooks hooks;
+  hooks.on_statistics = tell;
+  hooks.statistics_interval = 1s;
+  klamm::Consumer consumer(executor, config, hooks);
 
   std::vector<klamm::TopicPartition> partitions;
   const std::vector<klamm::PartitionInfo> infos = co_await consumer.async_partitions_for(topic);
@@ -40,6 +53,7 @@ asio::awaitable<void> print(std::string bootstrap, std::string topic) {
       std::cout << record.value.text() << "\n";
     }
   }
+  tell(consumer.statistics());
   co_await consumer.async_close();
 }
 

@@ -7,6 +7,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -33,15 +34,26 @@ Error from_asio(const std::error_code& code, std::string context) {
           std::move(context), true};
 }
 
-class TcpStream final : public Stream {
+// Before listen(2) or connect(2): the peers agree on the window's scale by what the receiver has.
+void set_buffers(auto& socket, const SocketBuffers& buffers) {
+  std::error_code ignored;
+  if (buffers.send_bytes >= 0) socket.set_option(asio::socket_base::send_buffer_size(buffers.send_bytes), ignored);
+  if (buffers.receive_bytes >= 0) {
+    socket.set_option(asio::socket_base::receive_buffer_size(buffers.receive_bytes), ignored);
+  }
+}
+
+class TcpStream final : public Stream, private OpenSockets::Member {
  public:
-  TcpStream(AsioShard& shard, tcp::socket socket) : shard_(shard), socket_(std::move(socket)) {
+  TcpStream(AsioShard& shard, tcp::socket socket)
+      : OpenSockets::Member(shard.sockets()), shard_(shard), socket_(std::move(socket)) {
     std::error_code ignored;
     socket_.non_blocking(true, ignored);
     socket_.set_option(tcp::no_delay(true), ignored);
     peer_ = to_endpoint(socket_.remote_endpoint(ignored));
     local_ = to_endpoint(socket_.local_endpoint(ignored));
   }
+  ~TcpStream() override { leave(); }
 
   const Endpoint& peer() const override { return peer_; }
   const Endpoint& local() const override { return local_; }
@@ -59,6 +71,7 @@ class TcpStream final : public Stream {
 
   Result<std::size_t> try_write(std::span<const Piece> pieces) override {
     if (!socket_.is_open()) return fail(Errc::cancelled);
+    cold_ = {};
     std::size_t total = 0;
     while (!pieces.empty()) {
       std::size_t used = 0;  // pieces handed over whole
@@ -90,6 +103,13 @@ class TcpStream final : public Stream {
                        [&waiter](const std::error_code&) { waiter.handle.resume(); });
   }
 
+  void expect(std::size_t bytes) override {
+    const int expected = static_cast<int>(std::clamp<std::size_t>(bytes, 1, kMostExpected));
+    if (expected == expected_ || !socket_.is_open()) return;
+    if (::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVLOWAT, &expected, sizeof expected) == 0) {
+      expected_ = expected;
+    }
+  }
   void shutdown_write() override {
     std::error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
@@ -98,9 +118,28 @@ class TcpStream final : public Stream {
     std::error_code ignored;
     socket_.close(ignored);
   }
+  std::unique_ptr<Stream> move_to(Shard& shard) override {
+    if (!socket_.is_open()) return nullptr;
+    AsioShard& there = static_cast<AsioShard&>(shard);
+    std::error_code code;
+    const tcp protocol = socket_.local_endpoint(code).protocol();
+    const int fd = socket_.release(code);
+    if (code) return nullptr;
+    tcp::socket moved(there.executor());
+    moved.assign(protocol, fd, code);
+    if (code) {  // no room in the other shard's poll set
+      ::close(fd);
+      return nullptr;
+    }
+    auto stream = std::make_unique<TcpStream>(there, std::move(moved));
+    stream->expected_ = expected_;
+    return stream;
+  }
 
  private:
   static constexpr std::size_t kChunk = 256 << 10;
+  // The receiver of a large frame wakes once for so much of it: less is more wakeups, more lets the sender wait.
+  static constexpr std::size_t kMostExpected = 256 << 10;
 
   // Brings a region's pages into memory on a disk thread, then lets the writer try again.
   struct ColdRead {
@@ -126,6 +165,12 @@ class TcpStream final : public Stream {
       handle.resume();
     }
   };
+
+  void cut() override {
+    std::error_code ignored;
+    socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+    socket_.close(ignored);
+  }
 
   static Error call_error() {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return Errc::would_block;
@@ -195,7 +240,8 @@ class TcpStream final : public Stream {
   AsioShard& shard_;
   tcp::socket socket_;
   Endpoint peer_, local_;
-  FileRegion cold_;  // what try_write found not to be in memory
+  int expected_ = 1;  // SO_RCVLOWAT
+  FileRegion cold_;   // what try_write found not to be in memory
 };
 
 // co_await of an Asio operation whose handler takes an error code (and things that nobody needs).
@@ -217,13 +263,15 @@ struct AsioWait {
 template <typename Start>
 AsioWait(Start) -> AsioWait<Start>;
 
-class TcpListener final : public Listener {
+class TcpListener final : public Listener, private OpenSockets::Member {
  public:
-  explicit TcpListener(tcp::acceptor acceptor) : acceptor_(std::move(acceptor)) {
+  TcpListener(AsioShard& shard, tcp::acceptor acceptor)
+      : OpenSockets::Member(shard.sockets()), acceptor_(std::move(acceptor)) {
     std::error_code ignored;
     acceptor_.non_blocking(true, ignored);
     local_ = to_endpoint(acceptor_.local_endpoint(ignored));
   }
+  ~TcpListener() override { leave(); }
   const Endpoint& local() const override { return local_; }
   void close() override {
     std::error_code ignored;
@@ -248,14 +296,16 @@ class TcpListener final : public Listener {
   }
 
  private:
+  void cut() override { close(); }
   tcp::acceptor acceptor_;
   Endpoint local_;
 };
 
 }  // namespace
 
-Task<Result<std::unique_ptr<Stream>>> AsioShard::connect(Endpoint to, Duration timeout) {
+Task<Result<std::unique_ptr<Stream>>> AsioShard::connect(Endpoint to, Duration timeout, SocketBuffers buffers) {
   const std::string context = "connect to " + to.text();
+  if (disk().dead()) co_return fail(Errc::cancelled, context);
   tcp::resolver resolver(executor_);
   tcp::socket socket(executor_);
   bool expired = false;
@@ -293,6 +343,7 @@ Task<Result<std::unique_ptr<Stream>>> AsioShard::connect(Endpoint to, Duration t
     socket.close(ignored);
     socket.open(candidate.protocol(), last);
     if (last) continue;
+    set_buffers(socket, buffers);
     AsioWait connected{[&](auto handler) { socket.async_connect(candidate, handler); }};
     co_await connected;
     last = connected.code;
@@ -301,11 +352,13 @@ Task<Result<std::unique_ptr<Stream>>> AsioShard::connect(Endpoint to, Duration t
   deadline.cancel();
   if (expired) co_return fail(Error(Errc::timed_out, context, true));
   if (last) co_return fail(from_asio(last, context));
+  if (disk().dead()) co_return fail(Errc::cancelled, context);
   co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(*this, std::move(socket)));
 }
 
-Result<std::unique_ptr<Listener>> AsioShard::listen(Endpoint at, int backlog) {
+Result<std::unique_ptr<Listener>> AsioShard::listen(Endpoint at, int backlog, SocketBuffers buffers) {
   const std::string context = "listen on " + at.text();
+  if (disk().dead()) return fail(Errc::cancelled, context);
   std::error_code code;
   std::vector<tcp::endpoint> candidates;
   if (at.host.empty()) {
@@ -323,9 +376,10 @@ Result<std::unique_ptr<Listener>> AsioShard::listen(Endpoint at, int backlog) {
     if (code) continue;
     acceptor.set_option(tcp::acceptor::reuse_address(true), ignored);
     if (candidate.protocol() == tcp::v6() && at.host.empty()) acceptor.set_option(asio::ip::v6_only(false), ignored);
+    set_buffers(acceptor, buffers);  // what it accepts inherits them
     acceptor.bind(candidate, code);
     if (!code) acceptor.listen(backlog, code);
-    if (!code) return std::unique_ptr<Listener>(std::make_unique<TcpListener>(std::move(acceptor)));
+    if (!code) return std::unique_ptr<Listener>(std::make_unique<TcpListener>(*this, std::move(acceptor)));
   }
   return fail(from_asio(code, context));
 }

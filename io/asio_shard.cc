@@ -6,6 +6,27 @@
 
 namespace klamm::io {
 
+void OpenSockets::add(Member& member) {
+  const std::lock_guard lock(mutex_);
+  member.next_ = first_;
+  if (first_ != nullptr) first_->previous_ = &member;
+  first_ = &member;
+  member.listed_ = true;
+}
+
+void OpenSockets::remove(Member& member) {
+  const std::lock_guard lock(mutex_);
+  if (!member.listed_) return;
+  member.listed_ = false;
+  (member.previous_ == nullptr ? first_ : member.previous_->next_) = member.next_;
+  if (member.next_ != nullptr) member.next_->previous_ = member.previous_;
+}
+
+void OpenSockets::cut_all() {
+  const std::lock_guard lock(mutex_);
+  for (Member* member = first_; member != nullptr; member = member->next_) member->cut();
+}
+
 AsioShard::AsioShard(asio::any_io_executor executor, unsigned index, std::uint64_t seed,
                      std::shared_ptr<DiskThreads> threads, std::shared_ptr<MemoryTree> memory)
     : Shard(index, seed),

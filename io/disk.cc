@@ -12,14 +12,17 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <system_error>
+
+#include "io/survey.h"
 
 namespace klamm::io {
 
-DiskThreads::DiskThreads(unsigned threads) {
-  for (unsigned index = 0; index < threads; ++index) threads_.emplace_back([this] { work(); });
+ThreadPool::ThreadPool(unsigned most) : most_(most) {
+  if (most_ > 0) grow();
 }
 
-DiskThreads::~DiskThreads() {
+ThreadPool::~ThreadPool() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -28,25 +31,38 @@ DiskThreads::~DiskThreads() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void DiskThreads::submit(void (*run)(void*), void* argument) {
+void ThreadPool::grow() {
+  threads_.emplace_back([this] { work(); });
+}
+
+void ThreadPool::submit(void (*run)(void*), void* argument) {
+  bool wake = false;
   {
     const std::lock_guard lock(mutex_);
     queue_.push_back({run, argument});
+    wake = queue_.size() <= idle_;  // beyond that, all who could be woken have been
+    if (!wake && threads_.size() < most_) {
+      try {
+        grow();
+      } catch (const std::system_error&) {  // no more threads: those that run will come to it
+      }
+    }
   }
-  pending_.notify_one();
+  if (wake) pending_.notify_one();
 }
 
-void DiskThreads::work() {
+void ThreadPool::work() {
+  std::unique_lock lock(mutex_);
   for (;;) {
-    Entry entry{};
-    {
-      std::unique_lock lock(mutex_);
-      pending_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      entry = queue_.front();
-      queue_.pop_front();
-    }
+    ++idle_;
+    pending_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    --idle_;
+    if (queue_.empty()) return;
+    const Entry entry = queue_.front();
+    queue_.pop_front();
+    lock.unlock();
     entry.run(entry.argument);
+    lock.lock();
   }
 }
 
@@ -142,6 +158,7 @@ class RealFile final : public File {
   }
 
   Task<Result<void>> write(std::uint64_t offset, std::span<const Bytes> parts) override {
+    if (threads_->dead()) co_return fail(Errc::cancelled, path_);
     std::int64_t bytes = 0;
     for (const Bytes& part : parts) bytes += static_cast<std::int64_t>(part.size());
     dirty_bytes_ += bytes;
@@ -150,6 +167,8 @@ class RealFile final : public File {
       co_return written;
     }
     auto job = [this, offset, parts] {
+      Result<void> alive = threads_->alive(path_);
+      if (!alive) return alive;
       Result<void> written = write_fully(fd_, offset, parts, path_);
       ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);  // start the writeback that will make room again
       forget_dirty();
@@ -161,16 +180,20 @@ class RealFile final : public File {
 
   Task<Result<void>> sync() override {
     auto job = [this]() -> Result<void> {
+      Result<void> alive = threads_->alive(path_);
+      KLAMM_TRY(alive);
       if (::fdatasync(fd_) != 0) return fail(errno_error(path_));
       forget_dirty();
       return {};
     };
-    Result<void> synced = co_await threads_->run(home_, job);
+    Result<void> synced = co_await threads_->run(home_, job, DiskLane::sync);
     co_return synced;
   }
 
   Task<Result<void>> truncate(std::uint64_t size) override {
     auto job = [this, size]() -> Result<void> {
+      Result<void> alive = threads_->alive(path_);
+      KLAMM_TRY(alive);
       if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) return fail(errno_error(path_));
       return {};
     };
@@ -180,6 +203,8 @@ class RealFile final : public File {
 
   Task<Result<void>> allocate(std::uint64_t size) override {
     auto job = [this, size]() -> Result<void> {
+      Result<void> alive = threads_->alive(path_);
+      KLAMM_TRY(alive);
       const int failure = ::posix_fallocate(fd_, 0, static_cast<off_t>(size));
       if (failure != 0) return fail(system_error(failure, path_));
       return {};
@@ -252,7 +277,84 @@ Result<std::vector<std::string>> list_now(const std::string& path) {
   return names;
 }
 
-class RealFileSystem final : public FileSystem {
+// A descriptor that is closed with it.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const noexcept { return fd_; }
+
+ private:
+  int fd_;
+};
+
+FileInfo info_of(const struct stat& status) {
+  FileInfo info;
+  info.size = static_cast<std::uint64_t>(status.st_size);
+  info.modified_ms = status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1'000'000;
+  info.is_directory = S_ISDIR(status.st_mode);
+  return info;
+}
+
+Result<Slice> read_part_now(int fd, std::uint64_t offset, std::uint64_t size, const std::string& path) {
+  if (size == 0) return Slice();
+  Buffer::Ref buffer = Buffer::allocate(size);
+  Result<std::size_t> got = read_fully(fd, offset, MutableBytes(buffer->data(), size), path);
+  KLAMM_TRY(got);
+  if (*got != size) return fail(Errc::corrupt, path + ": shorter than it was");
+  return Slice(std::move(buffer), size);
+}
+
+// Names are taken below the directory's descriptor: a long path is walked once. False if the file is not there any
+// more.
+Result<bool> look_at_now(int directory, const std::string& path, SurveyedFile& found, SurveyBytes wanted) {
+  struct stat status {};
+  if (::fstatat(directory, found.name.c_str(), &status, 0) != 0) {
+    if (errno == ENOENT) return false;
+    return fail(errno_error(join_path(path, found.name)));
+  }
+  found.info = info_of(status);
+  const std::uint64_t head = std::min<std::uint64_t>(wanted.head, found.info.size);
+  const std::uint64_t tail = std::min<std::uint64_t>(wanted.tail, found.info.size);
+  if (found.info.is_directory || (head == 0 && tail == 0)) return true;
+  const std::string full = join_path(path, found.name);
+  const Descriptor file(::openat(directory, found.name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) {
+    if (errno == ENOENT) return false;
+    return fail(errno_error(full));
+  }
+  Result<Slice> part = read_part_now(file.get(), 0, head, full);
+  KLAMM_TRY(part);
+  found.head = *std::move(part);
+  part = read_part_now(file.get(), found.info.size - tail, tail, full);
+  KLAMM_TRY(part);
+  found.tail = *std::move(part);
+  return true;
+}
+
+Result<Survey> survey_now(const std::string& path, SurveyWish wish) {
+  Result<std::vector<std::string>> names = list_now(path);
+  KLAMM_TRY(names);
+  const std::vector<SurveyBytes> wanted = wish == nullptr ? std::vector<SurveyBytes>(names->size()) : wish(*names);
+  const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() < 0) return fail(errno_error(path));
+  std::vector<SurveyedFile> found;
+  found.reserve(names->size());
+  for (std::size_t i = 0; i < names->size(); ++i) {
+    SurveyedFile file;
+    file.name = std::move((*names)[i]);
+    Result<bool> there = look_at_now(directory.get(), path, file, wanted[i]);
+    KLAMM_TRY(there);
+    if (*there) found.push_back(std::move(file));
+  }
+  return Survey(std::move(found));
+}
+
+class RealFileSystem final : public FileSystem, public Surveyor {
  public:
   RealFileSystem(Shard& home, std::shared_ptr<DiskThreads> threads) : home_(home), threads_(std::move(threads)) {}
 
@@ -261,6 +363,10 @@ class RealFileSystem final : public FileSystem {
     if (mode == OpenMode::create) flags |= O_CREAT;
     if (mode == OpenMode::create_new) flags |= O_CREAT | O_EXCL;
     auto job = [this, &path, flags]() -> Result<std::shared_ptr<File>> {
+      if (flags & O_CREAT) {
+        Result<void> alive = threads_->alive(path);
+        KLAMM_TRY(alive);
+      }
       const int fd = ::open(path.c_str(), flags, 0644);
       if (fd < 0) return fail(errno_error(path));
       return std::make_shared<RealFile>(home_, threads_, path, fd);
@@ -269,12 +375,18 @@ class RealFileSystem final : public FileSystem {
     co_return file;
   }
   Task<Result<void>> rename(std::string from, std::string to) override {
-    auto job = [&from, &to]() -> Result<void> { return checked(::rename(from.c_str(), to.c_str()), from); };
+    auto job = [this, &from, &to]() -> Result<void> {
+      Result<void> alive = threads_->alive(from);
+      KLAMM_TRY(alive);
+      return checked(::rename(from.c_str(), to.c_str()), from);
+    };
     Result<void> done = co_await threads_->run(home_, job);
     co_return done;
   }
   Task<Result<void>> remove(std::string path) override {
-    auto job = [&path]() -> Result<void> {
+    auto job = [this, &path]() -> Result<void> {
+      Result<void> alive = threads_->alive(path);
+      KLAMM_TRY(alive);
       if (::unlink(path.c_str()) == 0) return {};
       if (errno != EISDIR && errno != EPERM) return fail(errno_error(path));
       return checked(::rmdir(path.c_str()), path);
@@ -283,7 +395,11 @@ class RealFileSystem final : public FileSystem {
     co_return done;
   }
   Task<Result<void>> make_directories(std::string path) override {
-    auto job = [&path] { return make_directories_now(path); };
+    auto job = [this, &path]() -> Result<void> {
+      Result<void> alive = threads_->alive(path);
+      KLAMM_TRY(alive);
+      return make_directories_now(path);
+    };
     Result<void> done = co_await threads_->run(home_, job);
     co_return done;
   }
@@ -295,7 +411,7 @@ class RealFileSystem final : public FileSystem {
       ::close(fd);
       return synced;
     };
-    Result<void> done = co_await threads_->run(home_, job);
+    Result<void> done = co_await threads_->run(home_, job, DiskLane::sync);
     co_return done;
   }
   std::string absolute(std::string path) const override {
@@ -312,14 +428,15 @@ class RealFileSystem final : public FileSystem {
     auto job = [&path]() -> Result<FileInfo> {
       struct stat status {};
       if (::stat(path.c_str(), &status) != 0) return fail(errno_error(path));
-      FileInfo info;
-      info.size = static_cast<std::uint64_t>(status.st_size);
-      info.modified_ms = status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1'000'000;
-      info.is_directory = S_ISDIR(status.st_mode);
-      return info;
+      return info_of(status);
     };
     Result<FileInfo> info = co_await threads_->run(home_, job);
     co_return info;
+  }
+  Task<Result<Survey>> survey_at_once(std::string path, SurveyWish wish) override {
+    auto job = [&path, wish] { return survey_now(path, wish); };
+    Result<Survey> found = co_await threads_->run(home_, job);
+    co_return found;
   }
   Task<Result<SpaceInfo>> space(std::string path) override {
     auto job = [&path]() -> Result<SpaceInfo> {
@@ -339,6 +456,21 @@ class RealFileSystem final : public FileSystem {
     auto job = [&path]() -> Result<void> { return checked(::chmod(path.c_str(), 0400), path); };
     Result<void> done = co_await threads_->run(home_, job);
     co_return done;
+  }
+  Task<Result<void>> set_modified(std::string path, TimestampMs modified_ms) override {
+    auto job = [&path, modified_ms]() -> Result<void> {
+      const timespec times[2] = {{0, UTIME_OMIT}, {modified_ms / 1000, modified_ms % 1000 * 1'000'000}};
+      return checked(::utimensat(AT_FDCWD, path.c_str(), times, 0), path);
+    };
+    Result<void> done = co_await threads_->run(home_, job);
+    co_return done;
+  }
+  Task<void> run_aside(std::function<void()> work) override {
+    auto job = [&work] {
+      work();
+      return true;
+    };
+    co_await threads_->run(home_, job);
   }
   Task<Result<std::size_t>> read_region(FileRegion region, MutableBytes into) override {
     into = into.first(std::min<std::uint64_t>(into.size(), region.size));

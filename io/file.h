@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -90,6 +91,11 @@ class FileSystem {
   virtual Task<Result<std::unique_ptr<FileLock>>> lock(std::string path) = 0;
   // Mode 0400: a finished snapshot.
   virtual Task<Result<void>> set_read_only(std::string path) = 0;
+  // Gives a file another time of last change (a file that replaces others keeps theirs).
+  virtual Task<Result<void>> set_modified(std::string path, TimestampMs modified_ms) = 0;
+  // Runs `work` on a disk thread: for work on bytes that is too long for a shard's loop. It must not call the shard,
+  // and what it uses is its own until the task is done.
+  virtual Task<void> run_aside(std::function<void()> work) = 0;
   // Reads a region of a file that another shard may have opened, waiting for the disk if it must (streams without
   // sendfile). Returns fewer bytes only at the end of the file.
   virtual Task<Result<std::size_t>> read_region(FileRegion region, MutableBytes into) = 0;

@@ -1,6 +1,8 @@
 #include "io/machine.h"
 
+#include <netdb.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -65,6 +67,19 @@ std::size_t Machine::size() const { return impl_->loops_.size(); }
 Shard& Machine::at(std::size_t index) { return impl_->loops_.at(index)->shard; }
 void Machine::stop() { impl_->stop(); }
 
+void Machine::kill() {
+  impl_->disk_->set_dead(true);
+  for (auto& loop : impl_->loops_) {
+    run(loop->shard.index(), [](AsioShard& shard) -> Task<void> {
+      shard.sockets().cut_all();
+      co_return;
+    }(loop->shard));
+  }
+}
+
+bool Machine::killed() const { return impl_->disk_->dead(); }
+void Machine::revive() { impl_->disk_->set_dead(false); }
+
 void Machine::run_blocking(std::size_t index, Task<void> task) {
   struct State {
     Task<void> task;
@@ -107,6 +122,15 @@ SignalWatch::SignalWatch(Machine& machine, std::size_t shard, std::initializer_l
                          std::function<void(int)> action)
     : impl_(std::make_unique<Impl>(static_cast<AsioShard&>(machine.at(shard)), signals, std::move(action))) {}
 SignalWatch::~SignalWatch() = default;
+
+bool has_address(const std::string& host) {
+  addrinfo* found = nullptr;
+  addrinfo wanted{};
+  wanted.ai_socktype = SOCK_STREAM;
+  if (::getaddrinfo(host.c_str(), nullptr, &wanted, &found) != 0) return false;
+  ::freeaddrinfo(found);
+  return true;
+}
 
 std::string host_name() {
   char name[256] = {};

@@ -37,6 +37,14 @@ class Machine final : public Shards {
   }
   void run(std::size_t index, Task<void> task) { run_blocking(index, std::move(task)); }
 
+  // As SIGKILL would end the process, for those that it talks to and for its files: every connection is reset, nothing
+  // is listened on or connected to, and no file changes any more; what was written stays. All of that fails with
+  // Errc::cancelled. The objects on the shards live on, for their owner to end. From any thread but a shard's.
+  void kill();
+  bool killed() const;
+  // Another process may begin on the same files. When all objects of the killed one have ended.
+  void revive();
+
   // Ends the loops and joins the threads. Whoever uses the shards must have closed its objects before.
   void stop();
 
@@ -57,6 +65,10 @@ class SignalWatch {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// True if the name (or address) has an address to connect to. Asks the system's resolver and waits for it: not on a
+// shard.
+bool has_address(const std::string& host);
 
 // The machine's name, for addresses that others are told.
 std::string host_name();

@@ -100,6 +100,14 @@ class MemoryTree {
     info.modified_ms = status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1'000'000;
     return info;
   }
+  Result<void> set_modified(const std::string& path, TimestampMs modified_ms) {
+    const std::lock_guard lock(mutex_);
+    const auto known = nodes_.find(path);
+    if (known == nodes_.end() || !known->second) return fail(Errc::not_found, path);
+    const timespec times[2] = {{0, UTIME_OMIT}, {modified_ms / 1000, modified_ms % 1000 * 1'000'000}};
+    if (::futimens(known->second->descriptor(), times) != 0) return fail(system_error(errno, path));
+    return {};
+  }
 
  private:
   bool is_directory(const std::string& path) const {
@@ -131,21 +139,47 @@ class MemoryFileSystem final : public FileSystem {
       : home_(home), threads_(std::move(threads)), tree_(std::move(tree)) {}
 
   Task<Result<std::shared_ptr<File>>> open(std::string path, OpenMode mode) override {
+    if (mode == OpenMode::create || mode == OpenMode::create_new) {
+      Result<void> alive = threads_->alive(path);
+      KLAMM_CO_TRY(alive);
+    }
     Result<MemoryTree::ContentRef> content = tree_->open(path, mode);
     KLAMM_CO_TRY(content);
     const int descriptor = ::fcntl((*content)->descriptor(), F_DUPFD_CLOEXEC, 0);
     if (descriptor < 0) co_return fail(system_error(errno, path));
     co_return make_file(home_, threads_, std::move(path), descriptor);
   }
-  Task<Result<void>> rename(std::string from, std::string to) override { co_return tree_->rename(from, to); }
-  Task<Result<void>> remove(std::string path) override { co_return tree_->remove(path); }
-  Task<Result<void>> make_directories(std::string path) override { co_return tree_->make_directories(path); }
+  Task<Result<void>> rename(std::string from, std::string to) override {
+    Result<void> alive = threads_->alive(from);
+    KLAMM_CO_TRY(alive);
+    co_return tree_->rename(from, to);
+  }
+  Task<Result<void>> remove(std::string path) override {
+    Result<void> alive = threads_->alive(path);
+    KLAMM_CO_TRY(alive);
+    co_return tree_->remove(path);
+  }
+  Task<Result<void>> make_directories(std::string path) override {
+    Result<void> alive = threads_->alive(path);
+    KLAMM_CO_TRY(alive);
+    co_return tree_->make_directories(path);
+  }
   Task<Result<void>> sync_directory(std::string) override { co_return Result<void>(); }
   Task<Result<std::vector<std::string>>> list(std::string path) override { co_return tree_->list(path); }
   Task<Result<FileInfo>> stat(std::string path) override { co_return tree_->stat(path); }
   Task<Result<SpaceInfo>> space(std::string) override { co_return SpaceInfo{kSpace, kSpace}; }
   Task<Result<std::unique_ptr<FileLock>>> lock(std::string) override { co_return std::make_unique<FileLock>(); }
   Task<Result<void>> set_read_only(std::string) override { co_return Result<void>(); }
+  Task<Result<void>> set_modified(std::string path, TimestampMs modified_ms) override {
+    co_return tree_->set_modified(path, modified_ms);
+  }
+  Task<void> run_aside(std::function<void()> work) override {
+    auto job = [&work] {
+      work();
+      return true;
+    };
+    co_await threads_->run(home_, job);
+  }
   Task<Result<std::size_t>> read_region(FileRegion region, MutableBytes into) override {
     if (into.size() > region.size) into = into.first(region.size);
     co_return region.file->try_read(region.offset, into);  // always in memory

@@ -37,15 +37,24 @@ class Shard {
   virtual FileSystem& files() = 0;
 
   // Opens a TCP connection. Names are resolved; the deadline bounds the whole. Errors: errno, or Errc::timed_out.
-  virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, Duration timeout) = 0;
-  // Listens on an address; port 0 picks one. `backlog` as listen(2).
-  virtual Result<std::unique_ptr<Listener>> listen(Endpoint at, int backlog) = 0;
+  virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, Duration timeout, SocketBuffers buffers = {}) = 0;
+  // Listens on an address; port 0 picks one. `backlog` as listen(2); `buffers` are those of the connections.
+  virtual Result<std::unique_ptr<Listener>> listen(Endpoint at, int backlog, SocketBuffers buffers = {}) = 0;
 
   // Runs `run(argument)` on this shard's loop, in order of posting. The only member that other threads may call.
   virtual void post(void (*run)(void*), void* argument) = 0;
 
   // Resumes a coroutine of this shard from its loop, soon. Only from this shard.
   void resume_soon(std::coroutine_handle<> handle);
+
+  // `co_await shard.others_first();` goes on after everything that is ready now.
+  struct OthersFirst {
+    Shard& shard;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) { shard.resume_soon(handle); }
+    void await_resume() const noexcept {}
+  };
+  OthersFirst others_first() { return {*this}; }
 
   void arm(TimerNode& node, Instant when);
   void cancel(TimerNode& node) {

@@ -23,12 +23,20 @@ struct Endpoint {
   friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
 };
 
+// The kernel's buffers for one connection, in bytes; -1 leaves them to the system, which lets them grow by need.
+struct SocketBuffers {
+  std::int32_t send_bytes = -1;
+  std::int32_t receive_bytes = -1;
+};
+
 enum class Direction { read, write };
 
 // One direction of one stream that a coroutine waits on. Lives in the awaiting frame.
 struct ReadinessWaiter {
   std::coroutine_handle<> handle;
 };
+
+class Shard;
 
 // A connected stream; belongs to one shard. After close() every operation fails with Errc::cancelled and waiters are
 // resumed; destruction closes (no waiter may be left then).
@@ -45,10 +53,19 @@ class Stream {
   // Resumes waiter.handle, from the shard's loop, when `direction` may have become possible or the stream is closed.
   // At most one waiter a direction.
   virtual void wait(Direction direction, ReadinessWaiter& waiter) = 0;
+  // A hint: the reader can do nothing before `bytes` more have come, so the system need not wake it for less. Holds
+  // until the next hint; the end of the stream and a full receive buffer wake all the same.
+  virtual void expect(std::size_t bytes) { static_cast<void>(bytes); }
   // No more writes: the peer sees the end of the stream once all that was written has arrived.
   virtual void shutdown_write() = 0;
   // Cuts the connection at once and resumes the waiters.
   virtual void close() = 0;
+  // The same connection as a stream of another shard of this node; this one is closed without the peer's notice. Null
+  // if this kind of stream cannot move, or if it failed and is closed. There must be no waiter.
+  virtual std::unique_ptr<Stream> move_to(Shard& shard) {
+    static_cast<void>(shard);
+    return nullptr;
+  }
   // The far and the near end, numeric addresses.
   virtual const Endpoint& peer() const = 0;
   virtual const Endpoint& local() const = 0;
@@ -74,8 +91,6 @@ Task<Result<std::size_t>> read_some(Stream& stream, MutableBytes into);
 Task<Result<void>> read_exactly(Stream& stream, MutableBytes into);
 // All pieces. `*written`, if given, grows by the bytes that the kernel took, each time it takes some.
 Task<Result<void>> write_all(Stream& stream, Pieces pieces, std::uint64_t* written = nullptr);
-
-class Shard;
 
 // Accepts connections on one address. Belongs to the shard that made it.
 class Listener {

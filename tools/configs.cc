@@ -36,8 +36,7 @@ Options declare() {
   Options options("configs", "Describes and changes the configuration of topics, brokers, groups and client metrics.");
   options.flag("--describe", "Print configurations.");
   options.flag("--alter", "Change configurations.");
-  options.admin_client(false);
-  options.text("--bootstrap-controller", "host:port,...", "Controllers to connect to: not served yet.");
+  options.admin_client(false).admin_controllers();
   options.text("--entity-type", "type",
                "topics, brokers, client-metrics or groups (clients, users and ips are not served yet).");
   options.text("--entity-name", "name", "The entity's name: of a topic, the id of a broker.");
@@ -69,6 +68,7 @@ struct Entity {
 
 std::string all_types() {
   std::vector<std::string_view> names;
+  names.reserve(std::size(kKinds));
   for (const Kind& kind : kKinds) names.push_back(kind.type);
   return joined(names, ", ");
 }
@@ -170,6 +170,7 @@ Result<std::vector<std::string>> Configs::existing() {
   if (entity_.kind->type == "topics") {
     Result<ListTopics::Outcome> topics = admin_.list_topics({.internal = true});
     KLAMM_TRY(topics);
+    names.reserve(topics->size());
     for (const TopicListing& topic : *topics) names.push_back(topic.name);
     return java_map_order(names);
   }
@@ -235,6 +236,7 @@ int Configs::print(const std::string& name) {
   for (const ConfigEntry& entry : entries) {
     if (!all && entry.source != wanted && entity_.kind->type != "broker-loggers") continue;
     std::vector<std::string> synonyms;
+    synonyms.reserve(entry.synonyms.size());
     for (const ConfigSynonym& synonym : entry.synonyms) {
       synonyms.push_back(
           fmt::format("{}:{}={}", source_name(synonym.source), synonym.name, synonym.value.value_or("null")));
@@ -292,10 +294,7 @@ int run_configs(const Arguments& arguments) {
   if (const auto status = options.parse(arguments)) return *status;
   if (options.has("describe") == options.has("alter"))
     return options.usage_error("Command must include exactly one action: --describe, --alter");
-  if (options.has("bootstrap-controller"))
-    return fail_text("--bootstrap-controller is not served yet: use --bootstrap-server");
-  if (!options.has("bootstrap-server"))
-    return options.usage_error("Either --bootstrap-server or --bootstrap-controller must be specified.");
+  if (const auto status = options.check_bootstrap()) return *status;
   Entity entity;
   if (const auto status = find_entity(options, entity)) return *status;
   Session session;

@@ -13,7 +13,6 @@
 namespace klamm::tools {
 namespace {
 
-constexpr int kInterrupted = 130;
 constexpr std::string_view kDefaultFormatter = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
 // Partitions that are added while the tool reads are looked for when nothing came for so long.
 constexpr Duration kLookAgain = 30s;
@@ -195,8 +194,8 @@ class ConsoleConsumer {
   std::int64_t count() const noexcept { return count_; }
 
  private:
-  // Assigns all partitions of the topic; waits until it is there. False: the reading is over.
-  bool find_partitions();
+  // Assigns all partitions of the topic; waits until it is there. The exit status, if the reading is over.
+  std::optional<int> find_partitions();
   void look_again();
   // The exit status, if the reading is over.
   std::optional<int> print_records(const Records& records);
@@ -205,6 +204,11 @@ class ConsoleConsumer {
     flush_output();
     fmt::print(stderr, "Error processing message, terminating consumer process: {}\n", why);
     return 0;
+  }
+  // The same; but a setting that cannot be used is found before Kafka's consumer is there, and then the status is 1.
+  static int terminate(const Error& error) {
+    terminate(message_of(error));
+    return error == Errc::invalid_argument ? 1 : 0;
   }
   static int unwritable() {
     forgive_output();
@@ -229,32 +233,30 @@ class ConsoleConsumer {
   std::int64_t count_ = 0;
 };
 
-bool ConsoleConsumer::find_partitions() {
+std::optional<int> ConsoleConsumer::find_partitions() {
   const Instant start = session_.now();
   bool told = false;
   for (;;) {
     Result<std::vector<PartitionInfo>> found = consumer_.partitions_for(topic_);
-    if (interrupt_.raised()) return false;
+    if (interrupt_.raised()) return 0;
     if (found && !found->empty()) {
       std::vector<TopicPartition> partitions;
       for (const PartitionInfo& info : *found) partitions.push_back({topic_, info.partition});
       Result<void> assigned = consumer_.assign(std::move(partitions));
-      if (!assigned) terminate(assigned.error().message());
-      return assigned.has_value();
+      if (!assigned) return terminate(assigned.error());
+      return std::nullopt;
     }
     if (!found && !found.error().retriable() && !(found.error() == Errc::timed_out)) {
-      terminate(found.error().message());
-      return false;
+      return terminate(found.error());
     }
     if (!told)
       fmt::print(stderr, "Topic {} cannot be read yet, trying again: {}\n", topic_,
-                 found ? "it has no partitions" : found.error().message());
+                 found ? "it has no partitions" : message_of(found.error()));
     told = true;
     if (session_.now() - start >= timeout_) {
-      out_of_time();
-      return false;
+      return out_of_time();
     }
-    if (interrupt_.wait_for(kLookupPause)) return false;
+    if (interrupt_.wait_for(kLookupPause)) return 0;
   }
 }
 
@@ -294,9 +296,9 @@ int ConsoleConsumer::run(std::optional<std::int64_t> offset) {
     const TopicPartition only{topic_, static_cast<std::int32_t>(*partition_)};
     Result<void> assigned = consumer_.assign({only});
     if (assigned && offset) assigned = consumer_.seek(only, *offset);
-    if (!assigned) return terminate(assigned.error().message());
-  } else if (!find_partitions()) {
-    return 0;
+    if (!assigned) return terminate(assigned.error());
+  } else if (const auto status = find_partitions()) {
+    return *status;
   }
   Duration idle{0};
   while (!done() && !interrupt_.raised()) {
@@ -306,7 +308,7 @@ int ConsoleConsumer::run(std::optional<std::int64_t> offset) {
     Result<Records> records = consumer_.poll(wait);
     if (!records) {
       if (interrupt_.raised() || records.error() == Errc::cancelled) break;
-      return terminate(records.error().message());
+      return terminate(records.error());
     }
     if (!records->empty()) {
       idle = Duration(0);
@@ -337,21 +339,26 @@ int run_console_consumer(const Arguments& arguments) {
   Result<Config> config = consumer_config(options);
   if (!config) return fail_text(reason_of(config.error()));
 
+  if (Result<void> found = check_bootstrap(*config); !found) return fail_text(reason_of(found.error()));
+
   Session session;
   ConsumerHooks hooks;
   hooks.log_sink = client_log();
   hooks.log_level = LogLevel::warning;
   Result<blocking::Consumer> consumer = blocking::Consumer::create(*config, std::move(hooks), session.runtime());
   if (!consumer) return fail_text(reason_of(consumer.error()));
-  Interrupt interrupt(session.machine(), kInterrupted, [&consumer] { consumer->wake_up(); });
+  Interrupt interrupt(
+      session.machine(),
+      {.first = [&consumer] { consumer->wake_up(); }, .progress = [] { return std::uint64_t{0}; }, .farewell = {}});
   ConsoleConsumer console(options, *consumer, std::move(*formatter), session, interrupt);
   const int status = console.run(*start_offset(options));
   flush_output();
   (void)consumer->close();
+  interrupt.settle();
   if (options.has("enable-systest-events")) print("shutdown_complete\n");
   flush_output();
   fmt::print(stderr, "Processed a total of {} messages\n", console.count());
-  return interrupt.raised() ? kInterrupted : status;
+  return interrupt.raised() ? interrupt.status() : status;
 }
 
 }  // namespace klamm::tools

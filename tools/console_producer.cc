@@ -1,6 +1,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 
@@ -15,10 +17,9 @@
 namespace klamm::tools {
 namespace {
 
-constexpr int kInterrupted = 130;
 constexpr std::size_t kChunkBytes = 1 << 20;
-// How many failed batches are told one by one.
-constexpr std::uint64_t kTold = 5;
+// How many different reasons of failed batches are told.
+constexpr std::size_t kTold = 5;
 
 Options declare() {
   Options options("console-producer", "Sends the lines of standard input to a topic, each as a record.");
@@ -45,7 +46,7 @@ Options declare() {
   options.text("--request-required-acks", "acks", "acks: -1, all, 1 or 0 (default: -1)");
   options.int32("--request-timeout-ms", "ms", "request.timeout.ms (default: 1500)");
   options.int64("--metadata-expiry-ms", "ms", "metadata.max.age.ms (default: 300000)");
-  options.int32("--socket-buffer-size", "bytes", "send.buffer.bytes (default: 102400)");
+  options.int32("--socket-buffer-size", "bytes", "send.buffer.bytes (default: the system chooses)");
   options.text("--producer.config", "file", "Deprecated: use --command-config.");
   options.many("--producer-property", "key=value", "Deprecated: use --command-property.");
   options.many("--property", "key=value", "Deprecated: use --reader-property.");
@@ -99,7 +100,7 @@ Result<Config> producer_config(const Options& options) {
   merge("request.timeout.ms", "request-timeout-ms", "1500");
   merge("retries", "message-send-max-retries", "3");
   merge("retry.backoff.ms", "retry-backoff-ms", "100");
-  merge("send.buffer.bytes", "socket-buffer-size", "102400");
+  merge("send.buffer.bytes", "socket-buffer-size", "-1");
   merge("buffer.memory", "max-memory-bytes", "33554432");
   merge("batch.size", "batch-size", "16384");
   merge("batch.size", "max-partition-memory-bytes", "16384");
@@ -121,32 +122,49 @@ Result<Config> reader_properties(const Options& options) {
 
 // What became of the records. Filled on the client's thread, read after the producer was flushed or closed.
 struct Outcome {
+  std::uint64_t delivered_records = 0;
   std::uint64_t failed_records = 0;
-  std::uint64_t failed_batches = 0;
+  std::vector<std::string> told;
 
+  // Each reason is told once; the records of later batches are in the sum at the end.
   void add(const BatchReport& report, bool tell) {
-    if (report.error == nullptr) return;
+    if (report.error == nullptr) {
+      delivered_records += report.record_count;
+      return;
+    }
     failed_records += report.record_count;
-    if (++failed_batches > kTold || !tell) return;
-    fmt::print(stderr, "{} record(s) for {}-{} not delivered: {}\n", report.record_count, report.topic,
-               report.partition, report.error->message());
+    std::string why = message_of(*report.error);
+    if (!tell || told.size() >= kTold || std::find(told.begin(), told.end(), why) != told.end()) return;
+    const std::string partition = report.partition < 0 ? "" : "-" + std::to_string(report.partition);
+    fmt::print(stderr, "{} record(s) for {}{} not delivered: {}\n", report.record_count, report.topic, partition, why);
+    told.push_back(std::move(why));
   }
 };
 
+// Records that were read from standard input. The loop tells the number when the tool's own thread waits for a broker.
+using Count = std::atomic<std::uint64_t>;  // rule: one number, read by a signal's farewell, no shard's state
+
+int tell_interrupted(std::uint64_t read, std::uint64_t undelivered, int status) {
+  fmt::print(stderr, "Interrupted: {} record(s) were read from standard input, {} of them not delivered.\n", read,
+             undelivered);
+  return status;
+}
+
 class ConsoleProducer {
  public:
-  ConsoleProducer(blocking::Producer producer, LineParser parser, std::string topic, bool sync, Interrupt& interrupt)
+  ConsoleProducer(blocking::Producer producer, LineParser parser, std::string topic, bool sync, Interrupt& interrupt,
+                  Count& sent)
       : producer_(std::move(producer)),
         parser_(std::move(parser)),
         topic_(std::move(topic)),
         sync_(sync),
-        interrupt_(interrupt) {}
+        interrupt_(interrupt),
+        sent_(sent) {}
 
   // Sends standard input to its end, or until a signal. False after an error that was printed.
   bool run();
   blocking::Producer& producer() noexcept { return producer_; }
-  // Records that were read, and those of them that the producer did not take or that failed while they were waited for.
-  std::uint64_t sent() const noexcept { return sent_; }
+  // Records that the producer did not take or that failed while they were waited for.
   std::uint64_t refused() const noexcept { return refused_; }
 
  private:
@@ -159,7 +177,7 @@ class ConsoleProducer {
   std::string topic_;
   bool sync_;
   Interrupt& interrupt_;
-  std::uint64_t sent_ = 0;
+  Count& sent_;
   std::uint64_t refused_ = 0;
 };
 
@@ -188,15 +206,15 @@ bool ConsoleProducer::send(std::string_view line) {
   record.value = parsed->value;
   record.headers = parsed->headers;
   if (sync_) {
-    Result<RecordMetadata> done = producer_.send_and_wait(record);
     ++sent_;
+    Result<RecordMetadata> done = producer_.send_and_wait(record);
     if (done) return true;
     ++refused_;
     fail_error(done.error());
     return false;
   }
-  Result<void> taken = producer_.send(record);
   ++sent_;
+  Result<void> taken = producer_.send(record);
   if (taken) return true;
   ++refused_;
   fail_error(taken.error());
@@ -219,6 +237,7 @@ bool ConsoleProducer::run() {
     lines.append(std::string_view(chunk).substr(0, size));
     while (lines.next(line)) {
       if (!send(line)) return false;
+      if (sync_ && interrupt_.raised()) return true;
     }
     if (size == 0) return true;
   }
@@ -254,9 +273,15 @@ int run_console_producer(const Arguments& arguments) {
   if (!config) return fail_error(config.error());
   flush_output();
 
+  if (Result<void> found = check_bootstrap(*config); !found) return fail_text(reason_of(found.error()));
+
   Session session;
-  Interrupt interrupt(session.machine(), kInterrupted);
   Outcome outcome;
+  Count sent = 0;
+  Interrupt interrupt(session.machine(),
+                      {.first = {},
+                       .progress = [&outcome] { return outcome.delivered_records; },
+                       .farewell = [&outcome, &sent] { tell_interrupted(sent, sent - outcome.delivered_records, 0); }});
   ProducerHooks hooks;
   hooks.log_sink = client_log();
   hooks.log_level = LogLevel::warning;
@@ -264,17 +289,14 @@ int run_console_producer(const Arguments& arguments) {
   Result<blocking::Producer> producer = blocking::Producer::create(*config, std::move(hooks), session.runtime());
   if (!producer) return fail_text(reason_of(producer.error()));
   const bool sync = options.has("sync");
-  ConsoleProducer console(std::move(*producer), std::move(*parser), *options.text_of("topic"), sync, interrupt);
+  ConsoleProducer console(std::move(*producer), std::move(*parser), *options.text_of("topic"), sync, interrupt, sent);
   const bool good = console.run();
   Result<void> closed = console.producer().close(std::chrono::seconds(std::numeric_limits<std::int32_t>::max()));
+  interrupt.settle();
   const std::uint64_t failed = console.refused() + (sync ? 0 : outcome.failed_records);
   if (!closed && failed == 0) fail_error(closed.error());
-  if (interrupt.raised()) {
-    fmt::print(stderr, "Interrupted: {} record(s) were read from standard input, {} of them not delivered.\n",
-               console.sent(), failed);
-    return kInterrupted;
-  }
-  if (failed > 0) return fail_with("{} of {} record(s) were not delivered", failed, console.sent());
+  if (interrupt.raised()) return tell_interrupted(sent, failed, interrupt.status());
+  if (failed > 0) return fail_with("{} of {} record(s) were not delivered", failed, sent.load());
   return good && closed ? 0 : 1;
 }
 

@@ -10,7 +10,10 @@
 namespace klamm::tools {
 namespace {
 
-constexpr int kInterrupted = 130;
+constexpr std::int64_t kDefaultTimeoutMs = 10'000;
+// How long one look-up of the topic may take before Ctrl-C and --timeout are looked at, and the pause before the next.
+constexpr std::int64_t kMostLookupMs = 1000;
+constexpr Duration kLookupPause = 100ms;
 constexpr double kMegabyte = 1024.0 * 1024.0;
 
 Options declare() {
@@ -57,6 +60,10 @@ Result<Config> consumer_config(const Options& options) {
   config.set("auto.offset.reset", options.has("from-latest") ? "latest" : "earliest");
   config.set("check.crcs", "false");
   config.set("enable.auto.commit", "false");
+  if (!config.contains("default.api.timeout.ms")) {
+    const std::int64_t timeout_ms = options.number_or("timeout", kDefaultTimeoutMs);
+    config.set("default.api.timeout.ms", std::to_string(std::clamp<std::int64_t>(timeout_ms, 1, kMostLookupMs)));
+  }
   config.erase("group.id");
   return config;
 }
@@ -122,7 +129,7 @@ class Measurement {
         consumer_(consumer),
         interrupt_(interrupt),
         wanted_(options.number_or("num-records", options.number_or("messages", 0))),
-        timeout_(milliseconds(options.number_or("timeout", 10'000))),
+        timeout_(milliseconds(options.number_or("timeout", kDefaultTimeoutMs))),
         interval_(milliseconds(options.number_or("reporting-interval", 5000))),
         detailed_(options.has("show-detailed-stats")),
         format_(options.text_or("date-format", "yyyy-MM-dd HH:mm:ss:SSS")) {}
@@ -131,6 +138,9 @@ class Measurement {
  private:
   void print_heading() const;
   void print_progress(Instant now);
+  void print_timeout() const;
+  // Assigns all partitions of the topic; waits until it is there. Nothing is assigned after a signal or --timeout.
+  Result<void> find_partitions();
   int read();
 
   const Options& options_;
@@ -170,7 +180,40 @@ void Measurement::print_progress(Instant now) {
   window_start_ = now;
 }
 
+void Measurement::print_timeout() const {
+  print(
+      "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) exceeded. You can use the "
+      "--timeout option to increase the timeout.\n",
+      in_ms(timeout_));
+}
+
+Result<void> Measurement::find_partitions() {
+  const std::string topic = *options_.text_of("topic");
+  const Instant deadline = session_.now() + timeout_;
+  for (;;) {
+    Result<std::vector<PartitionInfo>> found = consumer_.partitions_for(topic);
+    if (interrupt_.raised()) return {};
+    if (found && !found->empty()) {
+      std::vector<TopicPartition> partitions;
+      for (const PartitionInfo& info : *found) partitions.push_back({topic, info.partition});
+      return consumer_.assign(std::move(partitions));
+    }
+    if (!found && !found.error().retriable() && !(found.error() == Errc::timed_out)) return fail(found.error());
+    if (session_.now() >= deadline) {
+      flush_output();
+      fmt::print(stderr, "Topic {} cannot be read: {}\n", topic,
+                 found ? "it has no partitions" : message_of(found.error()));
+      return {};
+    }
+    if (interrupt_.wait_for(kLookupPause)) return {};
+  }
+}
+
 int Measurement::read() {
+  if (consumer_.assignment().empty()) {
+    if (!interrupt_.raised()) print_timeout();
+    return 0;
+  }
   Instant last_record = session_.now();
   while (totals_.records < wanted_ && !interrupt_.raised()) {
     Result<Records> records = consumer_.poll(100ms);
@@ -186,11 +229,7 @@ int Measurement::read() {
     }
     if (detailed_ && now - window_start_ >= interval_) print_progress(now);
     if (now - last_record >= timeout_ && totals_.records < wanted_) {
-      print(
-          "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) exceeded. You can use the "
-          "--timeout option to increase "
-          "the timeout.\n",
-          in_ms(timeout_));
+      print_timeout();
       break;
     }
   }
@@ -202,12 +241,7 @@ int Measurement::run() {
   const TimestampMs start_ms = session_.wall_ms();
   const Instant start = session_.now();
   window_start_ = start;
-  const std::string topic = *options_.text_of("topic");
-  Result<std::vector<PartitionInfo>> found = consumer_.partitions_for(topic);
-  if (!found) return fail_error(found.error());
-  std::vector<TopicPartition> partitions;
-  for (const PartitionInfo& info : *found) partitions.push_back({topic, info.partition});
-  Result<void> assigned = consumer_.assign(std::move(partitions));
+  Result<void> assigned = find_partitions();
   if (!assigned) return fail_error(assigned.error());
   joining_ = session_.now() - start;
   if (const int status = read()) return status;
@@ -218,7 +252,7 @@ int Measurement::run() {
           totals_.columns({}, time), in_ms(joining_), in_ms(fetching), totals_.rates({}, fetching));
   }
   if (options_.has("print-metrics")) print("\n{}\n", consumer_.statistics().to_json());
-  return interrupt_.raised() ? kInterrupted : 0;
+  return 0;
 }
 
 }  // namespace
@@ -235,16 +269,20 @@ int run_consumer_perf_test(const Arguments& arguments) {
     return fail_text("--include: reading as a member of a consumer group is not served yet; --topic reads one topic.");
   Result<Config> config = consumer_config(options);
   if (!config) return fail_text(reason_of(config.error()));
+  if (Result<void> found = check_bootstrap(*config); !found) return fail_text(reason_of(found.error()));
   Session session;
   ConsumerHooks hooks;
   hooks.log_sink = client_log();
   hooks.log_level = LogLevel::warning;
   Result<blocking::Consumer> consumer = blocking::Consumer::create(*config, std::move(hooks), session.runtime());
   if (!consumer) return fail_text(reason_of(consumer.error()));
-  Interrupt interrupt(session.machine(), kInterrupted, [&consumer] { consumer->wake_up(); });
+  Interrupt interrupt(
+      session.machine(),
+      {.first = [&consumer] { consumer->wake_up(); }, .progress = [] { return std::uint64_t{0}; }, .farewell = {}});
   const int status = Measurement(options, session, *consumer, interrupt).run();
   (void)consumer->close();
-  return status;
+  interrupt.settle();
+  return interrupt.raised() ? interrupt.status() : status;
 }
 
 }  // namespace klamm::tools

@@ -20,34 +20,28 @@ constexpr Tool kTools[] = {
     {"get-offsets", "print the offsets of partitions, earliest, latest or by time", run_get_offsets},
     {"delete-records", "delete records of partitions up to an offset", run_delete_records},
     {"dump-log", "print the content of log segments, indexes and snapshots", run_dump_log},
-    {"log-dirs", "print what the brokers' data directories hold", run_log_dirs},
+    {"log-dirs", "print what the brokers' data directories hold, move replicas between them", run_log_dirs},
     {"cluster", "print the cluster's id and endpoints, unregister a broker", run_cluster},
     {"broker-api-versions", "print the API versions of each broker", run_broker_api_versions},
-    {"metadata-quorum", "print the state of the metadata quorum", run_metadata_quorum},
+    {"metadata-quorum", "print the state of the metadata quorum, add and remove its controllers", run_metadata_quorum},
+    {"metadata-shell", "look into a snapshot or segment of the metadata log", run_metadata_shell},
     {"features", "print and change finalized features", run_features},
+    {"reassign-partitions", "move partitions between brokers", run_reassign_partitions},
+    {"leader-election", "elect leaders, preferred or unclean ones", run_leader_election},
     {"producer-perf-test", "measure producing", run_producer_perf_test},
     {"consumer-perf-test", "measure consuming", run_consumer_perf_test},
     {"e2e-latency", "measure the time from a producer to a consumer", run_e2e_latency},
+    {"replica-verification", "compare the replicas of partitions", run_replica_verification},
+    {"verifiable-producer", "send numbers and print each that is acknowledged", run_verifiable_producer},
 };
 
 constexpr std::string_view kToCome[] = {
-    "acls",
-    "consumer-groups",
-    "groups",
-    "leader-election",
-    "metadata-shell",
-    "reassign-partitions",
-    "replica-verification",
-    "share-groups",
-    "streams-groups",
-    "transactions",
-    "verifiable-consumer",
-    "verifiable-producer",
+    "acls", "consumer-groups", "groups", "share-groups", "streams-groups", "transactions", "verifiable-consumer",
 };
 
 int help(std::FILE* to) {
   fmt::print(to, "usage: klamm <tool> [option...]\n\nApache Kafka's broker and console tools in one program.\n\n");
-  for (const Tool& tool : kTools) fmt::print(to, "  {:<21}{}\n", tool.name, tool.summary);
+  for (const Tool& tool : kTools) fmt::print(to, "  {:<22}{}\n", tool.name, tool.summary);
   std::string names;
   for (const std::string_view name : kToCome) names.append(names.empty() ? "" : ", ").append(name);
   fmt::print(to, "\nNot served yet: {}.\n\n", names);
@@ -70,6 +64,8 @@ std::string_view tool_of_program(std::string_view program) {
 }
 
 int unknown(std::string_view name) {
+  if (name == "server-stop")
+    return fail_text("klamm server ends in order at SIGTERM or Ctrl-C: `kill` its process, or ask what started it");
   for (const std::string_view coming : kToCome) {
     if (coming == name) {
       return fail_with(

@@ -43,7 +43,7 @@ Options declare() {
   options.flag("--remote-log-metadata-decoder", "Not served yet.");
   options.flag("--index-sanity-check", "Only check that indexes are sane.");
   options.flag("--verify-index-only", "Only check indexes against their log.");
-  options.int32("--max-message-size", "bytes", "The largest batch (default: 5242880).");
+  options.int32("--max-message-size", "bytes", "The largest batch that an index may point to (default: 5242880).");
   options.int32("--max-bytes", "bytes", "Print only so many bytes of a log.");
   return options;
 }
@@ -80,6 +80,7 @@ struct Settings {
   bool skip_metadata = false;
   bool sanity_only = false;
   bool verify_only = false;
+  std::uint64_t max_message_bytes = 0;
   std::uint64_t max_bytes = std::numeric_limits<std::int32_t>::max();
   RecordDecoding key = RecordDecoding::text;
   RecordDecoding value = RecordDecoding::text;
@@ -295,6 +296,11 @@ Result<void> Dumper::dump_offset_index(const std::string& path) {
     batches->seek(static_cast<std::uint64_t>(std::max(0, entry.position)));
     std::int64_t found = -1;
     if (batches->next()) {
+      // Kafka's tool reads so much of the log for each entry, and ends if the batch is not whole in it.
+      if (batches->entry().size() > settings_.max_message_bytes)
+        return fail(Errc::invalid_argument,
+                    fmt::format("{}: the batch at position {} has {} bytes, more than --max-message-size {}", path,
+                                entry.position, batches->entry().size(), settings_.max_message_bytes));
       const Result<record::BatchView> batch = record::BatchView::parse(batches->entry());
       found = batch ? batch->last_offset() : record::peek_entry(batches->entry().bytes()).offset;
     }
@@ -428,6 +434,8 @@ Result<Settings> read_settings(const Options& options) {
       std::max<std::int64_t>(0, options.number_or("max-bytes", std::numeric_limits<std::int32_t>::max())));
   if (settings.max_bytes == std::uint64_t{std::numeric_limits<std::int32_t>::max()})
     settings.max_bytes = std::numeric_limits<std::uint64_t>::max();
+  settings.max_message_bytes =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, options.number_or("max-message-size", 5'242'880)));
   return settings;
 }
 

@@ -206,6 +206,7 @@ int run_e2e_latency(const Arguments& given) {
   }
   Result<Config> config = base_config(options);
   if (!config) return fail_text(reason_of(config.error()));
+  if (Result<void> found = check_bootstrap(*config); !found) return fail_text(reason_of(found.error()));
   Session session;
   Result<void> topic = make_topic(*config, *options.text_of("topic"), session);
   if (!topic) return fail_text(reason_of(topic.error()));

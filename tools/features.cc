@@ -1,8 +1,6 @@
-#include <charconv>
 #include <set>
 
 #include "broker/metadata/features.h"
-#include "broker/metadata/format.h"
 #include "klamm/blocking.h"
 #include "tools/client.h"
 #include "tools/options.h"
@@ -13,17 +11,17 @@
 namespace klamm::tools {
 namespace {
 
-constexpr std::string_view kCommands = "describe | upgrade | downgrade | disable | version-mapping";
+constexpr std::string_view kCommands =
+    "describe | upgrade | downgrade | disable | version-mapping | feature-dependencies";
 
 Options declare() {
   Options options("features", "Prints and changes the finalized features of a cluster.", Options::Style::argparse);
   options.words(std::string(kCommands), 1,
                 "describe: prints them. upgrade, downgrade: change levels. disable: sets levels to 0. version-mapping: "
-                "prints the features "
-                "of a release.");
-  options.admin_client(false);
-  options.text("--bootstrap-controller", "host:port,...", "Controllers to connect to: not served yet.");
-  options.int32("--node-id", "id", "describe: the broker to ask.");
+                "prints the features of a release. feature-dependencies: prints which levels of other features a level "
+                "needs.");
+  options.admin_client(false).admin_controllers();
+  options.int32("--node-id", "id", "describe: the broker or controller to ask.");
   options.many("--feature", "name[=level]", "A feature, with its level but for disable.");
   options.text("--release-version", "version",
                "upgrade, downgrade: the levels of this release. version-mapping: the release.");
@@ -31,12 +29,6 @@ Options declare() {
   options.flag("--unsafe", "downgrade, disable: even if metadata is lost.");
   options.flag("--dry-run", "Only tell whether it could be done.");
   return options;
-}
-
-std::string level_text(std::string_view feature, std::int16_t level) {
-  if (feature != metadata::kMetadataVersionFeature) return std::to_string(level);
-  const std::string_view name = metadata::MetadataVersion{level}.name();
-  return name.empty() ? fmt::format("UNKNOWN [{}]", level) : std::string(name);
 }
 
 int describe(const Options& options, blocking::Admin& admin) {
@@ -63,35 +55,22 @@ int describe(const Options& options, blocking::Admin& admin) {
   return fail_with("there is no broker {}", wanted);
 }
 
-Result<std::int16_t> parse_level(std::string_view text) {
-  std::int16_t level = 0;
-  const std::string_view digits = trimmed(text);
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), level);
-  if (error != std::errc() || end != digits.data() + digits.size())
-    return fail(Errc::invalid_argument,
-                fmt::format("Can't parse feature=level string: unable to parse {} as a short.", digits));
-  return level;
-}
-
 // What is to become of which feature; fails with the sentence to print.
-Result<std::map<std::string, std::int16_t>> wanted_levels(const Options& options, bool disable) {
+Result<std::map<std::string, std::int16_t>> wanted_levels(const Options& options, std::string_view command) {
+  const bool disable = command == "disable";
   std::map<std::string, std::int16_t> levels;
   for (const std::string& text : options.all_of("feature")) {
-    const std::size_t equals = text.find('=');
-    if (disable) {
-      if (!levels.emplace(text, std::int16_t{0}).second)
-        return fail(Errc::invalid_argument, "Feature " + text + " was specified more than once.");
-      continue;
+    std::pair<std::string, std::int16_t> wanted{text, std::int16_t{0}};
+    if (!disable) {
+      Result<std::pair<std::string, std::int16_t>> level = parse_level(text);
+      KLAMM_TRY(level);
+      wanted = std::move(*level);
     }
-    if (equals == std::string::npos)
-      return fail(Errc::invalid_argument, "Can't parse feature=level string " + text + ": equals sign not found.");
-    Result<std::int16_t> level = parse_level(std::string_view(text).substr(equals + 1));
-    KLAMM_TRY(level);
-    const std::string name(trimmed(std::string_view(text).substr(0, equals)));
-    if (!levels.emplace(name, *level).second)
-      return fail(Errc::invalid_argument, "Feature " + name + " was specified more than once.");
+    if (!levels.insert(wanted).second)
+      return fail(Errc::invalid_argument, "Feature " + wanted.first + " was specified more than once.");
   }
   if (const auto text = options.text_of("metadata")) {
+    print(" `metadata` flag is deprecated and may be removed in a future release.\n");
     const std::optional<metadata::MetadataVersion> version = metadata::MetadataVersion::from_name(*text);
     if (!version) return fail(Errc::invalid_argument, "Unknown metadata.version '" + *text + "'");
     levels.insert_or_assign(std::string(metadata::kMetadataVersionFeature), version->level);
@@ -99,23 +78,18 @@ Result<std::map<std::string, std::int16_t>> wanted_levels(const Options& options
   if (const auto text = options.text_of("release-version")) {
     if (!levels.empty())
       return fail(Errc::invalid_argument, "Can not specify `release-version` with other feature flags.");
-    metadata::FormatOptions release;
-    release.release_version = *text;
-    release.kafka_defaults = true;
-    Result<metadata::ChosenFeatures> chosen = metadata::choose_features(release);
-    KLAMM_TRY(chosen);
-    levels.emplace(metadata::kMetadataVersionFeature, chosen->version.level);
-    for (const auto& [name, level] : chosen->features) levels.emplace(name, level);
+    Result<metadata::FeatureLevels> release = levels_of_release(text);
+    KLAMM_TRY(release);
+    for (const auto& [name, level] : *release) levels.emplace(name, level);
   }
   if (levels.empty())
-    return fail(Errc::invalid_argument,
-                "You must specify at least one feature with --feature, or a release with --release-version");
+    return fail(Errc::invalid_argument, fmt::format("You must specify at least one feature to {}", command));
   return levels;
 }
 
 int update(const Options& options, blocking::Admin& admin, std::string_view command) {
   const bool disable = command == "disable";
-  Result<std::map<std::string, std::int16_t>> levels = wanted_levels(options, disable);
+  Result<std::map<std::string, std::int16_t>> levels = wanted_levels(options, command);
   if (!levels) return fail_text(reason_of(levels.error()));
   const bool dry = options.has("dry-run");
   UpdateFeatures request;
@@ -157,13 +131,16 @@ int run_features(const Arguments& arguments) {
   if (options.words().empty()) return options.usage_error(fmt::format("one of {} is wanted", kCommands));
   const std::string command = options.words().front();
   if (command == "version-mapping") return print_version_mapping(options.text_of("release-version"));
-  if (command == "feature-dependencies") return fail_text("feature-dependencies is not served yet");
+  if (command == "feature-dependencies") {
+    if (!options.has("feature")) return options.usage_error("argument --feature is required");
+    return print_feature_dependencies(options.all_of("feature"));
+  }
   const std::set<std::string_view> known = {"describe", "upgrade", "downgrade", "disable"};
   if (!known.contains(command))
     return options.usage_error(fmt::format("there is no command '{}': {} are there", command, kCommands));
-  if (options.has("bootstrap-controller"))
-    return fail_text("--bootstrap-controller is not served yet: use --bootstrap-server");
-  if (!options.has("bootstrap-server")) return options.usage_error("--bootstrap-server is required");
+  if (const auto status = options.check_bootstrap()) return *status;
+  if (options.number_or("node-id", 0) < 0)
+    return fail_with("Invalid node id {}: must be non-negative.", options.number_or("node-id", 0));
   Session session;
   std::optional<blocking::Admin> admin = make_admin(options, session);
   if (!admin) return 1;

@@ -24,8 +24,10 @@ std::vector<std::size_t> java_map_order_of(std::span<const std::int32_t> hashes)
 template <typename Key>
 std::vector<Key> java_map_order(const std::vector<Key>& keys) {
   std::vector<std::int32_t> hashes;
+  hashes.reserve(keys.size());
   for (const Key& key : keys) hashes.push_back(java_hash(key));
   std::vector<Key> ordered;
+  ordered.reserve(keys.size());
   for (const std::size_t position : java_map_order_of(hashes)) ordered.push_back(keys[position]);
   return ordered;
 }

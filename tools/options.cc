@@ -101,6 +101,9 @@ Options& Options::admin_client(bool required) {
   if (required) require("bootstrap-server");
   return text("--command-config", "file", "A properties file with settings of the admin client.");
 }
+Options& Options::admin_controllers() {
+  return text("--bootstrap-controller", "host:port,...", "The controllers to connect to first, instead of brokers.");
+}
 Options& Options::require(std::string_view name) {
   for (Option& option : options_) {
     if (option.name == name) option.required = true;
@@ -151,6 +154,7 @@ std::optional<int> Options::expand(Arguments& arguments) const {
         if (removed.name == name) return fail_text(removed.instead);
       }
       std::vector<std::string_view> names;
+      names.reserve(options_.size());
       for (const Option& option : options_) names.push_back(option.name);
       if (const auto nearest = nearest_name(name, names)) {
         return usage_error(fmt::format("{} is not a recognized option: did you mean --{}?", name, *nearest));
@@ -241,6 +245,15 @@ std::optional<int> Options::check_value(Option& option) const {
 
 bool Options::has(std::string_view name) const { return find(name).given; }
 
+bool Options::declared(std::string_view name) const {
+  return std::any_of(options_.begin(), options_.end(), [&](const Option& option) { return option.name == name; });
+}
+
+bool Options::takes_text(std::string_view name) const {
+  return std::any_of(options_.begin(), options_.end(),
+                     [&](const Option& option) { return option.name == name && option.kind == Kind::text; });
+}
+
 std::optional<std::string> Options::text_of(std::string_view name) const {
   const Option& option = find(name);
   if (!option.given) return std::nullopt;
@@ -276,6 +289,14 @@ std::optional<int> Options::check_required(std::initializer_list<std::string_vie
   return std::nullopt;
 }
 
+std::optional<int> Options::check_bootstrap() const {
+  const bool server = has("bootstrap-server");
+  const bool controller = has("bootstrap-controller");
+  if (server != controller) return std::nullopt;
+  return usage_error(server ? "--bootstrap-server and --bootstrap-controller cannot be given together"
+                            : "one of --bootstrap-server and --bootstrap-controller is required");
+}
+
 std::optional<int> Options::check_exclusive(std::string_view name,
                                             std::initializer_list<std::string_view> others) const {
   if (!has(name)) return std::nullopt;
@@ -306,7 +327,9 @@ int Options::print_help() const {
     std::string what = option.kind == Kind::flag ? "" : " <" + option.what + ">";
     if (option.kind == Kind::maybe) what = " [" + option.what + "]";
     if (option.kind == Kind::greedy) what += "...";
-    line("  " + names + what, (option.required ? "REQUIRED: " : "") + option.help);
+    std::string help = option.required ? "REQUIRED: " : "";
+    help.append(option.help);
+    line("  " + names + what, help);
   }
   line("  --help", "Print this.");
   line("  --version", "Print the version of Apache Kafka that this tool follows, and klamm's.");

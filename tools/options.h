@@ -41,6 +41,8 @@ class Options {
   Options& words(std::string what, std::size_t most, std::string help);
   // --bootstrap-server (required, unless told otherwise) and --command-config.
   Options& admin_client(bool required = true);
+  // --bootstrap-controller, for a tool that may ask the controllers themselves (KIP-919).
+  Options& admin_controllers();
   // Must be given. By its name without dashes.
   Options& require(std::string_view name);
   // Lines at the end of the help.
@@ -51,6 +53,9 @@ class Options {
 
   // Of the options by their long names without dashes; naming one that was not declared is a bug of the tool.
   bool has(std::string_view name) const;
+  bool declared(std::string_view name) const;
+  // It takes one value.
+  bool takes_text(std::string_view name) const;
   std::optional<std::string> text_of(std::string_view name) const;
   std::string text_or(std::string_view name, std::string_view otherwise) const;
   std::optional<std::int64_t> number_of(std::string_view name) const;
@@ -62,6 +67,8 @@ class Options {
   int usage_error(std::string_view message) const;
   // `Missing required argument "[topic]"` if any of them is not there.
   std::optional<int> check_required(std::initializer_list<std::string_view> names) const;
+  // Exactly one of --bootstrap-server and --bootstrap-controller must be there.
+  std::optional<int> check_bootstrap() const;
   // `Option "[a]" can't be used with option "[b]"` if `name` and any of the others are there.
   std::optional<int> check_exclusive(std::string_view name, std::initializer_list<std::string_view> others) const;
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "base/text.h"
 #include "protocol/error.h"
 
 namespace klamm::tools {
@@ -35,13 +36,21 @@ int fail_text(std::string_view message) {
   return 1;
 }
 
-int fail_error(const Error& error) { return fail_text(error.message()); }
+int fail_error(const Error& error) { return fail_text(message_of(error)); }
+
+std::string message_of(const Error& error) {
+  const std::string_view context = error.context();
+  const auto has = [&](std::string_view words) { return context.find(words) != std::string_view::npos; };
+  const bool says_time = has(" in time") || has(" ms ") || has(" ms: ") || context.ends_with(" ms");
+  const bool says_all = (error == Errc::timed_out && says_time) || error == Errc::invalid_argument;
+  return says_all && !context.empty() ? error.context() : error.message();
+}
 
 std::string reason_of(const Error& error) {
   const bool whole_sentence = error.code().category() == protocol::kafka_category() ||
                               error == Errc::invalid_argument || error == Errc::unsupported ||
                               error == Errc::already_exists;
-  return whole_sentence && !error.context().empty() ? error.context() : error.message();
+  return whole_sentence && !error.context().empty() ? error.context() : message_of(error);
 }
 
 std::string reason_of(const Error& error, std::string_view subject) {
@@ -73,7 +82,7 @@ std::string exception_of(const Error& error) {
       upper = true;
       continue;
     }
-    text += upper ? letter : static_cast<char>(letter >= 'A' && letter <= 'Z' ? letter - 'A' + 'a' : letter);
+    text += upper ? letter : lower_case(letter);
     upper = false;
   }
   return text + "Exception";
@@ -145,12 +154,7 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
 }
 
-bool is_true(std::string_view text) {
-  constexpr std::string_view kTrue = "true";
-  const std::string_view word = trimmed(text);
-  return word.size() == kTrue.size() && std::equal(word.begin(), word.end(), kTrue.begin(),
-                                                   [](char left, char right) { return (left | 0x20) == right; });
-}
+bool is_true(std::string_view text) { return equal_ignoring_case(trimmed(text), "true"); }
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n\f\v";

@@ -22,6 +22,9 @@ int fail_with(fmt::format_string<Args...> format, Args&&... args) {
   return fail_text(fmt::vformat(format, fmt::make_format_args(args...)));
 }
 int fail_error(const Error& error);
+// What went wrong, said once: "timed out" is left out where the context tells the time that it took, "invalid value"
+// where the context tells what the value must be.
+std::string message_of(const Error& error);
 
 // What the broker said of it, where it said something; else what went wrong in klamm's words.
 std::string reason_of(const Error& error);

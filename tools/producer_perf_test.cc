@@ -1,3 +1,4 @@
+#include <atomic>
 #include <limits>
 
 #include "base/random.h"
@@ -11,7 +12,6 @@
 namespace klamm::tools {
 namespace {
 
-constexpr int kInterrupted = 130;
 constexpr std::uint64_t kPayloadSeed = 0x6B6C616D6D;
 constexpr double kMegabyte = 1024.0 * 1024.0;
 
@@ -133,8 +133,8 @@ std::string_view Payloads::next(std::int64_t number) {
   return text_;
 }
 
-// What was measured. Fed on the client's loop; read after the producer is closed. A batch counts with the latency of
-// its first record.
+// What was measured, each record from its send() to its acknowledgement. Fed on the client's loop; read after the
+// producer is closed.
 class Statistics {
  public:
   Statistics(io::Shard& clock, std::int64_t interval_ms, std::uint64_t warmup, double bytes_per_record)
@@ -146,13 +146,19 @@ class Statistics {
         window_start_(start_),
         steady_start_(start_) {}
 
-  void add(const BatchReport& report);
+  // A batch has its outcome; its records' turn, if they were delivered, is next.
+  void begin_batch(const BatchReport& report);
+  void add_record(Instant sent);
+  // Before anything is printed or read.
+  void settle();
   void print_total() const { print_summary("records sent", all_, start_); }
   void print_steady() const { print_summary("steady state records sent", steady_, steady_start_); }
+  std::uint64_t delivered() const noexcept { return all_.count() + run_length_; }
   std::uint64_t failed() const noexcept { return failed_; }
   void set_bytes_per_record(double bytes) { bytes_per_record_ = bytes; }
 
  private:
+  void add(std::int64_t ms, std::uint64_t count);
   void print_summary(std::string_view what, const Latencies& latencies, Instant since) const;
   double rate(std::uint64_t count, Duration time) const {
     const double seconds = std::max(0.001, std::chrono::duration<double>(time).count());
@@ -166,36 +172,51 @@ class Statistics {
   Instant start_;
   Instant window_start_;
   Instant steady_start_;
+  Instant now_;  // when the batch had its outcome
+  // Records in a row that took as many milliseconds.
+  std::int64_t run_ms_ = 0;
+  std::uint64_t run_length_ = 0;
   Latencies all_;
   Latencies steady_;
   Latencies window_;
   std::uint64_t failed_ = 0;
 };
 
-void Statistics::add(const BatchReport& report) {
-  const Instant now = clock_.now();
-  if (report.error != nullptr) {
-    if (failed_ == 0)
-      fmt::print(stderr, "{} record(s) not delivered: {}\n", report.record_count, report.error->message());
-    failed_ += report.record_count;
-    return;
-  }
-  const std::int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(report.latency).count();
+void Statistics::begin_batch(const BatchReport& report) {
+  now_ = clock_.now();
+  if (report.error == nullptr) return;
+  if (failed_ == 0)
+    fmt::print(stderr, "{} record(s) not delivered: {}\n", report.record_count, message_of(*report.error));
+  failed_ += report.record_count;
+}
+
+void Statistics::add_record(Instant sent) {
+  const std::int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(now_ - sent).count();
+  if (ms != run_ms_ || now_ - window_start_ >= interval_) settle();
+  run_ms_ = ms;
+  ++run_length_;
+}
+
+void Statistics::settle() {
+  if (run_length_ > 0) add(run_ms_, std::exchange(run_length_, 0));
+}
+
+void Statistics::add(std::int64_t ms, std::uint64_t count) {
   const std::uint64_t before = all_.count();
-  all_.add(ms, report.record_count);
-  window_.add(ms, report.record_count);
+  all_.add(ms, count);
+  window_.add(ms, count);
   if (warmup_ > 0 && all_.count() > warmup_) {
-    if (before <= warmup_) steady_start_ = now;
-    steady_.add(ms, std::min<std::uint64_t>(report.record_count, all_.count() - warmup_));
+    if (before <= warmup_) steady_start_ = now_;
+    steady_.add(ms, std::min<std::uint64_t>(count, all_.count() - warmup_));
   }
-  if (now - window_start_ < interval_) return;
-  const double records = rate(window_.count(), now - window_start_);
+  if (now_ - window_start_ < interval_) return;
+  const double records = rate(window_.count(), now_ - window_start_);
   print("{} records sent, {:.1f} records/sec ({:.2f} MB/sec), {:.1f} ms avg latency, {:.1f} ms max latency.\n",
         window_.count(), records, records * bytes_per_record_ / kMegabyte, window_.average_ms(),
         static_cast<double>(window_.most_ms()));
   flush_output();
   window_.clear();
-  window_start_ = now;
+  window_start_ = now_;
 }
 
 void Statistics::print_summary(std::string_view what, const Latencies& latencies, Instant since) const {
@@ -206,6 +227,12 @@ void Statistics::print_summary(std::string_view what, const Latencies& latencies
       latencies.count(), what, records, records * bytes_per_record_ / kMegabyte, latencies.average_ms(),
       static_cast<double>(latencies.most_ms()), latencies.percentile_ms(0.5), latencies.percentile_ms(0.95),
       latencies.percentile_ms(0.99), latencies.percentile_ms(0.999));
+}
+
+// After a signal. Records that were handed to the producer and not acknowledged.
+void tell_undelivered(const Statistics& statistics, std::int64_t sent) {
+  const std::int64_t left = sent - static_cast<std::int64_t>(statistics.delivered());
+  if (left > 0) fail_with("Interrupted: {} of {} record(s) were not delivered", left, sent);
 }
 
 // Keeps a rate: pause() says how long to wait before the next record.
@@ -242,20 +269,29 @@ int run_producer_perf_test(const Arguments& arguments) {
     print("Warmup first {} records. Steady state results will print after the complete test summary.\n", warmup);
   flush_output();
 
+  if (Result<void> found = check_bootstrap(*config); !found) return fail_text(reason_of(found.error()));
+
   Session session;
-  Interrupt interrupt(session.machine(), kInterrupted);
   Statistics statistics(session.machine().at(0), options.number_or("reporting-interval", 5000),
                         static_cast<std::uint64_t>(warmup), static_cast<double>(options.number_or("record-size", 0)));
+  std::atomic<std::int64_t> sent = 0;  // rule: one number, read by a signal's farewell, no shard's state
+  Interrupt interrupt(session.machine(), {.first = {},
+                                          .progress = [&statistics] { return statistics.delivered(); },
+                                          .farewell =
+                                              [&statistics, &sent] {
+                                                statistics.settle();
+                                                statistics.print_total();
+                                                tell_undelivered(statistics, sent);
+                                              }});
   ProducerHooks hooks;
   hooks.log_sink = client_log();
   hooks.log_level = LogLevel::warning;
-  hooks.on_batch = [&statistics](const BatchReport& report) { statistics.add(report); };
+  hooks.on_batch = [&statistics](const BatchReport& report) { statistics.begin_batch(report); };
   Result<blocking::Producer> producer = blocking::Producer::create(*config, std::move(hooks), session.runtime());
   if (!producer) return fail_text(reason_of(producer.error()));
 
   const std::string topic = *options.text_of("topic");
   const Throttle throttle(throughput, session.now());
-  std::int64_t sent = 0;
   std::int64_t bytes = 0;
   for (; sent < count; ++sent) {
     if (!throttle.off()) {
@@ -269,19 +305,28 @@ int run_producer_perf_test(const Arguments& arguments) {
     Record record;
     record.topic = topic;
     record.value = value;
-    Result<void> taken = producer->send(record);
+    Result<void> taken =
+        producer->send(record, [&statistics, at = session.now()](const Result<RecordMetadata>& outcome) {
+          if (outcome) statistics.add_record(at);
+        });
     if (!taken) return fail_error(taken.error());
   }
   Result<void> flushed = producer->flush();
   const std::string json = producer->statistics().to_json();
   (void)producer->close(std::chrono::seconds(60));
+  interrupt.settle();
+  statistics.settle();
   if (!options.has("record-size") && sent > 0)
     statistics.set_bytes_per_record(static_cast<double>(bytes) / static_cast<double>(sent));
   statistics.print_total();
   if (warmup > 0) statistics.print_steady();
   if (options.has("print-metrics")) print("\n{}\n", json);
-  if (interrupt.raised()) return kInterrupted;
-  if (statistics.failed() > 0) return fail_with("{} of {} record(s) were not delivered", statistics.failed(), sent);
+  if (interrupt.raised()) {
+    tell_undelivered(statistics, sent);
+    return interrupt.status();
+  }
+  if (statistics.failed() > 0)
+    return fail_with("{} of {} record(s) were not delivered", statistics.failed(), sent.load());
   if (!flushed) return fail_error(flushed.error());
   return 0;
 }

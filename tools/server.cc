@@ -10,12 +10,11 @@
 #include "tools/client.h"
 #include "tools/options.h"
 #include "tools/output.h"
+#include "tools/server_settings.h"
 #include "tools/tool.h"
 
 namespace klamm::tools {
 namespace {
-
-constexpr std::string_view kController = "CONTROLLER";
 
 Options declare() {
   Options options("server", "Runs a Kafka broker and controller.", Options::Style::argparse);
@@ -24,56 +23,11 @@ Options declare() {
                 "Without a file: a "
                 "development broker on localhost:9092 that keeps its data in ./klamm-data and formats that by itself.");
   options.many("--override", "key=value", "A setting that goes before that of the file.");
+  options.epilogue("SIGTERM or Ctrl-C stops it in order; the exit status is 0 then.");
   return options;
 }
 
-// What a development broker runs with; overrides go on top.
-ConfigMap development_settings() {
-  return {
-      {"node.id", "1"},
-      {"process.roles", "broker,controller"},
-      {"controller.listener.names", std::string(kController)},
-      {"listeners", "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093"},
-      {"controller.quorum.bootstrap.servers", "localhost:9093"},
-      {"log.dirs", "./klamm-data"},
-      {"offsets.topic.replication.factor", "1"},
-      {"transaction.state.log.replication.factor", "1"},
-      {"transaction.state.log.min.isr", "1"},
-      {"share.coordinator.state.topic.replication.factor", "1"},
-      {"share.coordinator.state.topic.min.isr", "1"},
-  };
-}
-
-// With listeners of the user's own, the controller gets one too, on the next port, and is looked for there.
-void complete_development_settings(ConfigMap& settings, const ConfigMap& overrides) {
-  if (!overrides.contains("listeners") || overrides.contains("controller.listener.names")) return;
-  std::string& listeners = settings["listeners"];
-  const std::string prefix = std::string(kController) + "://";
-  std::size_t at = listeners.find(prefix);
-  if (at == std::string::npos) {
-    const std::size_t colon = listeners.rfind(':');
-    const int port = colon == std::string::npos ? 0 : std::atoi(listeners.c_str() + colon + 1);
-    if (port <= 0 || port >= 65535) return;
-    listeners += fmt::format(",{}localhost:{}", prefix, port + 1);
-    at = listeners.find(prefix);
-  }
-  if (overrides.contains("controller.quorum.bootstrap.servers") || overrides.contains("controller.quorum.voters"))
-    return;
-  const std::size_t begin = at + prefix.size();
-  settings["controller.quorum.bootstrap.servers"] = listeners.substr(begin, listeners.find(',', begin) - begin);
-}
-
 Result<config::BrokerConfig> read_config(const Options& options) {
-  ConfigMap settings;
-  if (options.words().empty()) {
-    settings = development_settings();
-  } else {
-    Result<std::string> content = file_content(options.words().front());
-    KLAMM_TRY(content);
-    Result<Properties> properties = Properties::parse(*content);
-    if (!properties) return fail(std::move(properties.error()).in(options.words().front()));
-    settings = properties->to_map();
-  }
   ConfigMap overrides;
   for (const std::string& text : options.all_of("override")) {
     const std::size_t equals = text.find('=');
@@ -81,14 +35,30 @@ Result<config::BrokerConfig> read_config(const Options& options) {
       return fail(Errc::invalid_argument, "--override " + text + ": key=value is wanted");
     overrides.insert_or_assign(text.substr(0, equals), text.substr(equals + 1));
   }
+  if (options.words().empty()) return config::BrokerConfig::parse(development_settings(overrides));
+  Result<std::string> content = file_content(options.words().front());
+  KLAMM_TRY(content);
+  Result<Properties> properties = Properties::parse(*content);
+  if (!properties) return fail(std::move(properties.error()).in(options.words().front()));
+  ConfigMap settings = properties->to_map();
   for (const auto& [key, value] : overrides) settings.insert_or_assign(key, value);
-  if (options.words().empty()) complete_development_settings(settings, overrides);
   return config::BrokerConfig::parse(std::move(settings));
 }
 
 // Klamm's own errors say in their context what is wrong and what to do; the system's name only what was tried.
 std::string sentence_of(const Error& error) {
   return error.code().category() == klamm_category() && !error.context().empty() ? error.context() : error.message();
+}
+
+// Whether the listeners can be had: a start that cannot succeed must leave nothing behind.
+Result<void> try_listeners(io::Shard& shard, const config::BrokerConfig& config) {
+  std::vector<std::unique_ptr<io::Listener>> held;
+  for (const config::Endpoint& endpoint : config.listeners()) {
+    Result<std::unique_ptr<io::Listener>> listener = shard.listen({endpoint.host, endpoint.port}, 1);
+    if (!listener) return fail(std::move(listener.error()));
+    held.push_back(std::move(*listener));
+  }
+  return {};
 }
 
 // Formats the development broker's directories if none of them is; says so.
@@ -100,6 +70,8 @@ io::Task<Result<void>> format_if_new(io::Shard& shard, const config::BrokerConfi
         co_await storage::load_meta_properties(shard.files(), directory);
     if (!meta || *meta) co_return Result<void>();  // what is wrong is told at the start
   }
+  Result<void> free = try_listeners(shard, config);
+  KLAMM_CO_TRY(free);
   metadata::FormatOptions format;
   format.cluster_id = Uuid::random(shard.random()).text();
   format.node_id = config.node_id();
@@ -121,8 +93,12 @@ io::Task<Result<void>> format_if_new(io::Shard& shard, const config::BrokerConfi
 
 class Server {
  public:
-  Server(io::Machine& machine, config::BrokerConfig config, bool development)
-      : machine_(machine), config_(std::move(config)), development_(development), interrupt_(machine, 1) {}
+  Server(io::Machine& machine, config::BrokerConfig config, bool development, std::uint64_t descriptor_limit)
+      : machine_(machine),
+        config_(std::move(config)),
+        development_(development),
+        descriptor_limit_(descriptor_limit),
+        interrupt_(machine, {.first = [this] { give_up_start(); }}) {}
 
   int run();
 
@@ -130,11 +106,16 @@ class Server {
   io::Task<Result<void>> start();
   io::Task<void> stop();
   io::Task<void> drop();
+  // A signal has come, on shard 0.
+  void give_up_start() {
+    if (node_) node_->interrupt();
+  }
   std::string ready_line() const;
 
   io::Machine& machine_;
   config::BrokerConfig config_;
   bool development_;
+  std::uint64_t descriptor_limit_;
   Interrupt interrupt_;
   std::optional<Error> fatal_;  // set on shard 0, read after the interrupt
   std::unique_ptr<server::Node> node_;
@@ -151,6 +132,7 @@ io::Task<Result<void>> Server::start() {
     if (!fatal_) fatal_ = error;
     interrupt_.raise();
   };
+  options.descriptor_limit = descriptor_limit_;
   node_ = std::make_unique<server::Node>(machine_, std::move(options));
   Result<void> started = co_await node_->start();
   co_return started;
@@ -167,25 +149,30 @@ io::Task<void> Server::drop() {
 }
 
 std::string Server::ready_line() const {
-  std::vector<std::string> addresses;
-  const std::vector<config::Endpoint> listeners = config_.broker_listeners();
-  for (const server::BoundListener& bound : node_->listeners()) {
+  std::vector<config::Endpoint> bound_to;
+  std::vector<server::BoundListener> all = node_->listeners();
+  if (all.empty()) all = node_->controller_listeners();
+  for (const server::BoundListener& bound : all) {
     const auto same = [&](const config::Endpoint& endpoint) { return endpoint.listener == bound.name; };
-    const auto found = std::find_if(listeners.begin(), listeners.end(), same);
-    const std::string host = found == listeners.end() || found->host.empty() ? io::host_name() : found->host;
-    addresses.push_back(fmt::format(
-        "{}://{}:{}", bound.name, host.find(':') == std::string::npos ? host : "[" + host + "]", bound.endpoint.port));
+    const auto found = std::find_if(config_.listeners().begin(), config_.listeners().end(), same);
+    bound_to.push_back(found == config_.listeners().end() ? config::Endpoint{.listener = bound.name} : *found);
+    bound_to.back().port = bound.endpoint.port;
   }
-  return fmt::format("klamm is ready: {} (node {}, cluster {}, data in {})", joined(addresses, ","), config_.node_id(),
+  const std::vector<config::Endpoint>& advertised =
+      config_.is_broker() ? config_.advertised_broker_listeners() : config_.advertised_controller_listeners();
+  return fmt::format("klamm is ready: {} (node {}, cluster {}, data in {})",
+                     listeners_text(std::move(bound_to), advertised, io::host_name()), config_.node_id(),
                      node_->cluster_id(), joined(config_.log_dirs(), ", "));
 }
 
 int Server::run() {
   Result<void> started = machine_.run(0, start());
   if (!started) {
-    fail_with("klamm server: {}", sentence_of(started.error()));
+    // Told to stop before it was up: that is what it did.
+    const bool told = interrupt_.raised() && !fatal_;
+    if (!told) fail_with("klamm server: {}", sentence_of(fatal_.value_or(started.error())));
     machine_.run(0, drop());
-    return 1;
+    return told ? 0 : 1;
   }
   fmt::print(stderr, "{}\n", ready_line());
   interrupt_.wait();
@@ -201,13 +188,13 @@ int run_server(const Arguments& arguments) {
   if (const auto status = options.parse(arguments)) return *status;
   Result<config::BrokerConfig> config = read_config(options);
   if (!config) return fail_with("klamm server: {}", sentence_of(config.error()));
-  io::raise_descriptor_limit();
+  const std::uint64_t descriptor_limit = io::raise_descriptor_limit();
   io::MachineOptions machine_options;
   machine_options.shards = static_cast<unsigned>(std::max(0, config->num_shards()));
   io::Machine machine(machine_options);
   int status = 0;
   {
-    Server server(machine, std::move(*config), options.words().empty());
+    Server server(machine, std::move(*config), options.words().empty(), descriptor_limit);
     status = server.run();
   }
   machine.stop();

@@ -17,10 +17,11 @@ namespace {
 Options declare() {
   Options options("storage", "Formats a node's directories, shows what they hold, makes ids.",
                   Options::Style::argparse);
-  options.words("format | info | random-uuid | version-mapping", 1,
-                "format: makes the directories of a node ready. info: shows them. random-uuid: prints a new id, for a "
-                "cluster or a "
-                "directory. version-mapping: prints the features of a release.");
+  options.words(
+      "format | info | random-uuid | version-mapping | feature-dependencies", 1,
+      "format: makes the directories of a node ready. info: shows them. random-uuid: prints a new id, for a "
+      "cluster or a "
+      "directory. version-mapping: prints the features of a release. feature-dependencies: prints what a level needs.");
   options.text("-c,--config", "file", "The node's server.properties. For format and info.");
   options.text("-t,--cluster-id", "id", "The id of the cluster that the node is to be of. For format.");
   options.flag("-s,--standalone", "Format for a quorum of this controller alone; others may join.");
@@ -200,9 +201,13 @@ int run_storage(const Arguments& arguments) {
   if (command == "format") return run_format(options);
   if (command == "info") return run_info(options);
   if (command == "version-mapping") return print_version_mapping(options.text_of("release-version"));
-  if (command == "feature-dependencies") return fail_text("feature-dependencies is not served yet");
-  return options.usage_error(
-      fmt::format("there is no command '{}': format, info, random-uuid and version-mapping are there", command));
+  if (command == "feature-dependencies") {
+    if (!options.has("feature")) return options.usage_error("argument --feature is required");
+    return print_feature_dependencies(options.all_of("feature"));
+  }
+  return options.usage_error(fmt::format(
+      "there is no command '{}': format, info, random-uuid, version-mapping and feature-dependencies are there",
+      command));
 }
 
 }  // namespace klamm::tools

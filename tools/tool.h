@@ -37,11 +37,16 @@ int run_dump_log(const Arguments& arguments);
 int run_e2e_latency(const Arguments& arguments);
 int run_features(const Arguments& arguments);
 int run_get_offsets(const Arguments& arguments);
+int run_leader_election(const Arguments& arguments);
 int run_log_dirs(const Arguments& arguments);
 int run_metadata_quorum(const Arguments& arguments);
+int run_metadata_shell(const Arguments& arguments);
 int run_producer_perf_test(const Arguments& arguments);
+int run_reassign_partitions(const Arguments& arguments);
+int run_replica_verification(const Arguments& arguments);
 int run_server(const Arguments& arguments);
 int run_storage(const Arguments& arguments);
 int run_topics(const Arguments& arguments);
+int run_verifiable_producer(const Arguments& arguments);
 
 }  // namespace klamm::tools

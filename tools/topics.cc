@@ -275,7 +275,11 @@ int Topics::remove() {
 }
 
 Result<Topics::Descriptions> Topics::descriptions(const std::vector<std::string>& names) {
-  Result<DescribeTopics::Outcome> done = admin_.describe_topics({.names = names});
+  DescribeTopics request{.names = names};
+  // A number below 1 counts as 1, as it does for Kafka's broker.
+  request.partitions_per_response = static_cast<std::int32_t>(std::max<std::int64_t>(
+      1, options_.number_or("partition-size-limit-per-response", request.partitions_per_response)));
+  Result<DescribeTopics::Outcome> done = admin_.describe_topics(std::move(request));
   KLAMM_TRY(done);
   Descriptions found;
   for (const std::string& name : java_map_order(names)) {

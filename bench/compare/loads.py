@@ -7,16 +7,24 @@ import time
 
 import peer
 import wire
-from compare.stats import machine_cpu, process_cpu
+from compare.stats import claim_memory, machine_cpu, process_cpu
 
 VALUE_BYTES = 100
 TARGETS = ["klamm", "klamm_produce", "klamm_consume", "klamm_latency"]
 DELETE_TOPICS = 20
 
 
-def delete_topic(broker, name):
+def delete_topics(broker, names):
     with broker.client() as client:
-        client.call(DELETE_TOPICS, 1, struct.pack(">i", 1) + wire.text(name) + struct.pack(">i", 30000))
+        client.call(DELETE_TOPICS, 1, struct.pack(">i", len(names)) + b"".join(map(wire.text, names)) + struct.pack(">i", 30000))
+    # Not before their files are gone is their memory free for the next run.
+    peer.wait_until(f"{', '.join(names)}: off the disk", lambda: not any(any(broker.data.glob(f"{name}-*")) for name in names), timeout=60)
+
+
+def create_topic(broker, name, configs=None):
+    with broker.client() as client:
+        client.create_topic(name, 1, configs)
+        peer.wait_until(f"{name} has a leader", lambda: client.metadata([name])[1][name] == (0, 1))
 
 
 class Load:
@@ -39,6 +47,7 @@ class Load:
         """What the program counted, with the broker's CPU time during the work, and what others took of the machine."""
         try:
             peer.equal("first word", self.line(60).strip(), "ready")
+            claim_memory()
             broker, (busy, steal), started = process_cpu(broker_pid), machine_cpu(), time.monotonic()
             self.process.stdin.write("\n")
             self.process.stdin.flush()
@@ -77,9 +86,7 @@ class Matrix:
     def fresh_topic(self, broker, stem):
         self.topics += 1
         name = f"{stem}-{self.topics}"
-        with broker.client() as client:
-            client.create_topic(name)
-            peer.wait_until(f"{name} has a leader", lambda: client.metadata([name])[1][name] == (0, 1))
+        create_topic(broker, name)
         return name
 
     def produce(self, broker, client, count):
@@ -89,7 +96,7 @@ class Matrix:
         peer.equal(f"records that {client} says were delivered", got["records"], count)
         with broker.client() as connection:
             peer.equal(f"records of {client} in the log", connection.offset(topic), count + 1)
-        delete_topic(broker, topic)
+        delete_topics(broker, [topic])
         return got
 
     def consume(self, broker, client, count, mode="consume"):
@@ -117,9 +124,7 @@ class Matrix:
 
     def run(self, brokers):
         for broker in brokers.values():
-            with broker.client() as client:
-                client.create_topic("preloaded")
-                peer.wait_until("the preloaded topic has a leader", lambda: client.metadata(["preloaded"])[1]["preloaded"] == (0, 1))
+            create_topic(broker, "preloaded")
             fill(self.setup, broker, "preloaded", self.most)
             self.warm(broker)
         cells = [cell for cell in self.cells(brokers) if self.wanted(cell)]
@@ -170,9 +175,7 @@ def latency(setup):
         for repeat in range(-1, max(1, setup.options.repeats // 2)):  # the first round warms up
             for client, name in pairs if repeat % 2 == 0 else reversed(pairs):
                 broker, topic = brokers[name], f"latency-{client}-{repeat + 1}"
-                with broker.client() as connection:
-                    connection.create_topic(topic)
-                    peer.wait_until(f"{topic} has a leader", lambda: connection.metadata([topic])[1][topic] == (0, 1))
+                create_topic(broker, topic)
                 got = Load([*programs[client]["latency"], broker.bootstrap, topic, rate, seconds]).measure(broker.server.process.pid)
                 if repeat >= 0:
                     results[client, name].append(got)

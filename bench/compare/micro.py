@@ -3,7 +3,7 @@ import json
 
 import peer
 
-PROGRAMS = ["record", "compress", "codec", "log"]
+PROGRAMS = ["record", "compress", "codec", "log", "metadata"]
 
 
 def run(setup):

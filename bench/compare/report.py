@@ -63,6 +63,27 @@ def throughput_goals(section):
         yield "broker CPU a record that librdkafka produces, against Kafka", sample.text(), "≤ 0.33", sample.median <= 1 / 3
 
 
+def physical_goals(section):
+    def rate(runs):
+        return [run["bytes"] / run["seconds"] for run in runs]
+    own = {cell["name"]: cell["runs"] for cell in section["replay"] if cell["broker"] == "klamm"}
+    for what, mine, limit, goal in (("append of 1 KB records in 64 KB requests", "produce, batches of 64 KB, records of 1 KB", "receive + CRC + write, 64 KB pieces", 0.6),
+                                    ("fetch, 1 MB a request", "fetch, 1 MB a request", "sendfile, 1 MB pieces", 0.8)):
+        sample = ratios(rate(own[mine]), rate(section["raw"][limit]))
+        yield f"{what}, against the raw program ({limit})", sample.text(), f"≥ {goal}", sample.median >= goal
+
+
+def sync_goals(section):
+    def rate(runs):
+        return Sample([run["requests"] / run["seconds"] for run in runs]).median
+    disk = Sample([run["times"] / run["seconds"] for run in section["disk"]]).median
+    for cell in section["cells"]:
+        if cell["broker"] == "klamm" and cell["producers"] == 100:
+            limit = min(disk, rate(cell["unsynced"]))
+            share = rate(cell["synced"]) / limit
+            yield "100 producers, each request on the disk, against the lesser of the unsynced rate and the disk alone", f"{share:.2f}", "≥ 0.5", share >= 0.5
+
+
 def goals(sections):
     rows = []
     if "throughput" in sections:
@@ -79,6 +100,18 @@ def goals(sections):
         start, idle = Sample([run["start_ms"] for run in own]), Sample([run["idle_mb"] for run in own])
         rows.append(("start to the first answered Metadata", start.text("{:.0f}") + " ms", "< 100 ms", start.median < 100))
         rows.append(("idle memory (VmRSS)", idle.text("{:.1f}") + " MB", "< 30 MB", idle.median < 30))
+    restarts = sections.get("restart", {}).get("brokers", {})
+    if {"klamm", "kafka"} <= restarts.keys():
+        both = [[run["clean_s"] for run in restarts[name]] for name in ("kafka", "klamm")]
+        faster, held = ratios(*both), Sample([run["clean_mb"] for run in restarts["klamm"]])
+        rows.append((f"clean restart of {sections['restart']['partitions']:,} partitions, against Kafka", faster.text("{:.0f}") + "×", "≥ 10×", faster.median >= 10))
+        rows.append(("memory after it (VmRSS)", held.text("{:.0f}") + " MB", "< 300 MB", held.median < 300))
+    if "raw" in sections:
+        rows += physical_goals(sections["raw"])
+    if "sync" in sections:
+        rows += sync_goals(sections["sync"])
+    if "cluster" in sections:
+        rows += cluster_goals(sections["cluster"])
     if not rows:
         return []
     missed = [row for row in rows if not row[3]]
@@ -124,6 +157,15 @@ def start(section):
         ["broker", "start, ms", "idle VmRSS, MB", "idle CPU, % of a core"], rows)
 
 
+def restart(section):
+    forms = (("clean_s", "{:.2f}"), ("clean_mb", "{:.0f}"), ("stop_s", "{:.2f}"), ("unclean_s", "{:.2f}"), ("unclean_stop_s", "{:.2f}"))
+    rows = [(name, *(Sample([run[key] for run in runs]).text(form) for key, form in forms)) for name, runs in section["brokers"].items()]
+    return ["## Restart", "", f"The same directory for each broker, of {section['partitions']:,} partitions with a record or two each; from the start of the "
+            "process until Metadata names all leaders and ListOffsets all ends; from SIGTERM to the end of the process. After kill -9 each partition had a "
+            "record that no checkpoint knew of.", ""] + table(
+        ["broker", "start after a clean stop, s", "VmRSS then, MB", "stop, s", "start after kill -9, s", "stop after that, s"], rows)
+
+
 def instructions(section):
     rows = [(row["what"], f"{row['instructions']:.1f}", f"{row['request']:.0f}" if row.get("request") else "", str(row["goal"] or "")) for row in section["rows"]]
     return ["## Instructions", "", "User instructions by callgrind: the difference between two counts.", ""] + table(
@@ -156,8 +198,70 @@ def raw(section):
                      f"{Sample([run['requests'] / run['seconds'] / 1e3 for run in runs]).median:.1f}",
                      f"{Sample([per_record(run, 'broker_user', 'broker_system') for run in runs]).median:.3f}",
                      f"{Sample([(run['broker_user'] + run['broker_system']) / run['bytes'] * 1e9 for run in runs]).median:.2f}"))
-    return lines + ["### Brokers under pre-encoded frames", "", "Five Produce requests in flight, one fetch at a time whose records the kernel drops.", ""] + table(
+    return lines + ["### Brokers under pre-encoded frames", "", "Five Produce requests in flight; two fetches, whose records the kernel drops.", ""] + table(
         ["what", "broker", "M records/s", "MB/s", "K requests/s", "broker CPU, µs a record", "CPU s/GB"], rows)
+
+
+def compaction(section):
+    rows = []
+    for name, runs in section["brokers"].items():
+        rows.append((name, Sample([run["bytes"] / run["seconds"] / 1e6 for run in runs]).text("{:.0f}"), Sample([run["cpu"] / run["bytes"] * 1e9 for run in runs]).text(),
+                     f"{Sample([run['left'] / run['bytes'] * 100 for run in runs]).median:.0f}",
+                     *(Sample([run[key]["p99_us"] for run in runs]).text("{:.0f}") for key in ("calm", "busy")), Sample([run["beside_s"] for run in runs]).text()))
+    return ["## Compaction", "", f"A log of 3 million records of 100 bytes, ten of each key, of which nothing was compacted yet; from the setting that allows it to "
+            f"cleaner-offset-checkpoint. Latency: {section['rate']} records/s on another topic for {section['seconds']} s, while nothing else is done, and with such a "
+            "compaction beside it.", ""] + table(["broker", "MB/s", "CPU s/GB", "% left", "p99 calm, µs", "p99 beside it, µs", "that compaction, s"], rows)
+
+
+def sync(section):
+    rows = []
+    for cell in section["cells"]:
+        rates = {mode: Sample([run["requests"] / run["seconds"] for run in cell[mode]]) for mode in ("synced", "unsynced")}
+        rows.append((cell["broker"], str(cell["producers"]), rates["synced"].text("{:.0f}"), rates["unsynced"].text("{:.0f}")))
+    disk = Sample([run["times"] / run["seconds"] for run in section["disk"]])
+    return ["## Acknowledged means on the disk", "", f"Produce requests of {section['bytes']} bytes a second, each producer on a topic of its own with five in flight: with "
+            "log.flush.interval.messages=1, and without. One process that appends as much to one file and waits for fdatasync each time: "
+            f"{disk.text('{:.0f}')} a second.", ""] + table(["broker", "producers", "synced", "not synced"], rows)
+
+
+def cluster_best(found):
+    return {acks: Sample(rates) for acks, rates in found["throughput"].items()}
+
+
+def cluster_goals(section):
+    programs = section["programs"]
+    if not {"klamm", "kafka"} <= programs.keys():
+        return
+    own, other = programs["klamm"], programs["kafka"]
+    for acks, rates in own["throughput"].items():
+        ratio = Sample(rates).median / Sample(other["throughput"][acks]).median
+        yield f"cluster: three replicas, {acks}, against Kafka", f"{ratio:.1f}×", "≥ 4×", ratio >= 4
+    share = own["latency"]["p99_us"] / other["latency"]["p99_us"]
+    yield f"cluster: p99 at {own['rate']:,} records/s, against Kafka", f"{share:.2f}", "≤ 0.33", share <= 1 / 3
+    for what, key in (("a leader", "failover_ms"), ("the leader that is the controller too", "failover_controller_ms")):
+        mine, theirs = Sample(own[key]).median, Sample(other[key]).median
+        yield f"cluster: from kill -9 of {what} to the next acknowledgement (Kafka: {theirs:,.0f} ms)", f"{mine:,.0f} ms", "≤ Kafka's", mine <= theirs
+    gap = Sample(own["shutdown_ms"])
+    yield (f"cluster: gap of a controlled shutdown over 100 partitions (Kafka: {Sample(other['shutdown_ms']).median:.0f} ms)", gap.text("{:.0f}") + " ms", "≤ 100 ms",
+           gap.median <= 100)
+    share = own["create_s"] / other["create_s"]
+    yield "cluster: creating 1,000 partitions of three replicas, against Kafka", f"{share:.2f}", "≤ 0.1", share <= 0.1
+
+
+def cluster(section):
+    rows = []
+    for name, found in section["programs"].items():
+        late = found["latency"]
+        rows.append((name, *(sample.text(scale=1e-6) for sample in cluster_best(found).values()),
+                     " / ".join(f"{late[key] / 1e3:.2f}" for key in ("p50_us", "p99_us", "p999_us")),
+                     *(Sample(found[key]).text("{:.0f}") for key in ("failover_ms", "failover_controller_ms", "shutdown_ms")),
+                     f"{found['catch_up_mb_s']:.0f}", f"{found['create_s']:.2f}", f"{found['idle_mb']:.0f}", f"{found['idle_cpu'] * 100:.1f}"))
+    rate = next(iter(section["programs"].values()))["rate"]
+    return ["## Three nodes", "", "Broker and controller each, three replicas, klamm's clients, sessions of 3 s on both. Throughput: records of 100 bytes into three "
+            f"partitions, batches of 1 MB, linger 5 ms. Latency: end to end at {rate:,} records/s, half of what Kafka takes, linger 0, acks of all. Gaps: the longest time "
+            "without an acknowledgement of a partition. Memory and CPU: all three nodes, 3,000 replicas each.", ""] + table(
+        ["program", *(f"{acks}, M records/s" for acks in ("acks=1", "acks=all")), "p50 / p99 / p99.9, ms", "leader killed, ms", "and controller, ms", "stopped, ms",
+         "catch-up, MB/s", "1,000 partitions, s", "VmRSS, MB", "idle CPU, % of a core"], rows)
 
 
 def markdown(results):
@@ -166,12 +270,14 @@ def markdown(results):
              + f"; medians of {results['options']['repeats']} repeats in alternating order, least and greatest in brackets; client and broker share two cores. "
              "Method: [README.md](README.md).", ""]
     lines += table(["machine", ""], [(key, value) for key, value in results["machine"].items()])
+    lines += ["Measured from: " + ", ".join(f"{name} {section['started']}" for name, section in sections.items()) + ".", ""]
     for name, why in results.get("skipped", {}).items():
         lines.append(f"Skipped: {name}: {why}")
     for name, why in results.get("failed", {}).items():
         lines.append(f"Failed: {name}: {why}")
     lines += goals(sections)
-    for name, write in (("throughput", throughput), ("latency", latency), ("start", start), ("instructions", instructions), ("raw", raw), ("micro", micro)):
+    for name, write in (("throughput", throughput), ("latency", latency), ("cluster", cluster), ("start", start), ("restart", restart), ("compaction", compaction), ("sync", sync),
+                        ("instructions", instructions), ("raw", raw), ("micro", micro)):
         if name in sections:
             lines += write(sections[name])
     return "\n".join(lines).rstrip() + "\n"

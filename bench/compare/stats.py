@@ -1,7 +1,10 @@
 """Medians with their spread, and the machine's own noise."""
+import contextlib
 import os
 import pathlib
 import statistics
+import subprocess
+import sys
 
 
 class Sample:
@@ -32,6 +35,41 @@ class Sample:
 def ratios(above, below):
     """Of each repeat by itself, so that slow drift of the machine falls out."""
     return Sample([one / other for one, other in zip(above, below)])
+
+
+def meminfo(name):
+    """Bytes."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name + ":"))
+
+
+# Memory that a guest does not use goes back to the host of a virtual machine within seconds; each page that the page cache then takes
+# for a log costs a fault of the host, several times the write itself, whichever broker writes. So most memory is held by a process that
+# does nothing, and of the rest what is free is used shortly before each run, but for a little: the page cache takes the largest free blocks
+# first, and they are the ones that would be left.
+LEFT_BYTES = 6 << 30
+UNCLAIMED_BYTES = 160 << 20
+
+
+@contextlib.contextmanager
+def held_memory():
+    size = meminfo("MemAvailable") - LEFT_BYTES
+    if size <= 0:
+        yield
+        return
+    holder = subprocess.Popen([sys.executable, "-c", "import sys; held = b'\\1' * int(sys.argv[1]); print('held', flush=True); sys.stdin.read()", str(size)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        holder.stdout.readline()
+        yield
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def claim_memory():
+    held = b"\1" * max(0, min(meminfo("MemFree"), LEFT_BYTES) - UNCLAIMED_BYTES)
+    del held
 
 
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -1,5 +1,5 @@
 // End-to-end latency of klamm's producer and consumer, both in this program on one event loop:
-//   klamm_latency <bootstrap> <topic> <records a second> <seconds>
+//   klamm_latency <bootstrap> <topic> <records a second> <seconds> [key=value of the producer...]
 // Records are sent at a fixed rate, each with the time at which it was due; the reader takes the difference.
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 using klamm::bench::now_ns;
 
 struct Plan {
+  klamm::Config sending;
   std::string bootstrap;
   std::string topic;
   long rate = 0;
@@ -51,9 +52,8 @@ asio::awaitable<void> send_at_rate(klamm::Producer& producer, Plan plan) {
 
 asio::awaitable<void> measure(Plan plan) {
   const auto executor = co_await asio::this_coro::executor;
-  klamm::Config sending{{"bootstrap.servers", plan.bootstrap}, {"linger.ms", "0"}};
   klamm::Config reading{{"bootstrap.servers", plan.bootstrap}, {"auto.offset.reset", "earliest"}};
-  klamm::Producer producer(executor, sending);
+  klamm::Producer producer(executor, plan.sending);
   klamm::Consumer consumer(executor, reading);
   const std::string empty(100, '\0');
   const klamm::Record before{.topic = plan.topic, .value = empty};
@@ -83,12 +83,14 @@ asio::awaitable<void> measure(Plan plan) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fputs("usage: klamm_latency <bootstrap> <topic> <records a second> <seconds>\n", stderr);
+  if (argc < 5) {
+    std::fputs("usage: klamm_latency <bootstrap> <topic> <records a second> <seconds> [key=value...]\n", stderr);
     return 2;
   }
   const long rate = klamm::bench::number(argv[3]);
-  const Plan plan{argv[1], argv[2], rate, rate, rate + rate * klamm::bench::number(argv[4])};
+  klamm::Config sending{{"bootstrap.servers", argv[1]}, {"linger.ms", "0"}};
+  klamm::bench::add_settings(sending, argc, argv, 5);
+  const Plan plan{sending, argv[1], argv[2], rate, rate, rate + rate * klamm::bench::number(argv[4])};
   asio::io_context context(1);
   asio::co_spawn(context, measure(plan), rethrow);
   context.run();

@@ -1,4 +1,6 @@
-// Load by klamm's own producer: klamm_produce <bootstrap> <topic> <records> <bytes a value>. See meter.h.
+// Load by klamm's own producer:
+//   klamm_produce <bootstrap> <topic> <records> <bytes a value> [key=value...]
+// See meter.h.
 #include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
 #include <asio/this_coro.hpp>
@@ -24,7 +26,7 @@ asio::awaitable<void> send_all(klamm::Producer& producer, std::string topic, std
   co_await producer.async_flush();
 }
 
-asio::awaitable<void> ship(std::string bootstrap, std::string topic, long count, std::string value) {
+asio::awaitable<void> ship(klamm::Config config, std::string topic, long count, std::string value) {
   const auto executor = co_await asio::this_coro::executor;
   std::int64_t delivered = 0;
   klamm::ProducerHooks hooks;
@@ -35,7 +37,6 @@ asio::awaitable<void> ship(std::string bootstrap, std::string topic, long count,
       delivered += report.record_count;
     }
   };
-  klamm::Config config{{"bootstrap.servers", bootstrap}, {"batch.size", kBatchBytes}, {"linger.ms", kLingerMs}};
   klamm::Producer producer(executor, config, std::move(hooks));
   co_await send_all(producer, topic, value, 1);
   delivered = 0;
@@ -50,13 +51,15 @@ asio::awaitable<void> ship(std::string bootstrap, std::string topic, long count,
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fputs("usage: klamm_produce <bootstrap> <topic> <records> <bytes a value>\n", stderr);
+  if (argc < 5) {
+    std::fputs("usage: klamm_produce <bootstrap> <topic> <records> <bytes a value> [key=value...]\n", stderr);
     return 2;
   }
+  klamm::Config config{{"bootstrap.servers", argv[1]}, {"batch.size", kBatchBytes}, {"linger.ms", kLingerMs}};
+  klamm::bench::add_settings(config, argc, argv, 5);
   asio::io_context context(1);
   const auto value_bytes = static_cast<std::size_t>(klamm::bench::number(argv[4]));
-  asio::co_spawn(context, ship(argv[1], argv[2], klamm::bench::number(argv[3]), std::string(value_bytes, 'v')),
+  asio::co_spawn(context, ship(config, argv[2], klamm::bench::number(argv[3]), std::string(value_bytes, 'v')),
                  [](std::exception_ptr error) {
                    if (error) std::rethrow_exception(error);
                  });

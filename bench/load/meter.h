@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <vector>
 
 namespace klamm::bench {
@@ -86,6 +87,16 @@ class Latencies {
 // What the programs agree on, so that peers are asked for the same: 1 MB batches, 5 ms linger, acks of all, idempotent.
 constexpr const char* kBatchBytes = "1000000";
 constexpr const char* kLingerMs = "5";
+
+// The rest of a command line, "key=value" each, into a configuration.
+template <typename Config>
+void add_settings(Config& config, int argc, char** argv, int first) {
+  for (int index = first; index < argc; ++index) {
+    const std::string_view text = argv[index];
+    const std::size_t equals = text.find('=');
+    if (equals != std::string_view::npos) config.set(text.substr(0, equals), text.substr(equals + 1));
+  }
+}
 
 inline long number(const char* text) { return std::strtol(text, nullptr, 10); }
 

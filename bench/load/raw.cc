@@ -3,6 +3,7 @@
 //   raw receive  <megabytes> <bytes a piece>    the same without CRC and file
 //   raw sendfile <megabytes> <bytes a piece>    one sends a cached file by sendfile; the other has the kernel drop it
 //   raw echo     <times> <bytes>                round trips
+//   raw sync     <times> <bytes>                one process appends to a file and waits for the disk each time
 // Prints one line of JSON; CPU times are those of both processes together.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -31,6 +32,8 @@ void require(bool holds, const char* what) {
   std::exit(1);
 }
 
+constexpr int kSendBuffer = 409'600;  // as klamm's own, socket.send.buffer.bytes
+
 // Two ends of a TCP connection over loopback.
 struct Pair {
   Pair() {
@@ -50,6 +53,7 @@ struct Pair {
     const int yes = 1;
     ::setsockopt(left, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     ::setsockopt(right, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    for (const int end : {left, right}) ::setsockopt(end, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
   }
   int left = -1;
   int right = -1;
@@ -118,6 +122,19 @@ void echo(int end, std::int64_t times, std::size_t bytes, bool first) {
   }
 }
 
+int append_synced(std::int64_t times, std::size_t piece) {
+  const std::vector<char> data(piece, 'v');
+  const int file = temporary_file();
+  const std::int64_t started_ns = now_ns();
+  for (std::int64_t done = 0; done < times; ++done) {
+    require(::write(file, data.data(), piece) == static_cast<ssize_t>(piece), "write");
+    require(::fdatasync(file) == 0, "fdatasync");
+  }
+  std::printf("{\"times\":%lld,\"seconds\":%.6f}\n", static_cast<long long>(times),
+              static_cast<double>(now_ns() - started_ns) / 1e9);
+  return 0;
+}
+
 CpuTime children() {
   rusage usage{};
   ::getrusage(RUSAGE_CHILDREN, &usage);
@@ -131,14 +148,15 @@ CpuTime children() {
 
 int main(int argc, char** argv) {
   const std::string mode = argc == 4 ? argv[1] : "";
-  if (mode != "append" && mode != "receive" && mode != "sendfile" && mode != "echo") {
-    std::fputs("usage: raw append|receive|sendfile|echo <megabytes or times> <bytes>\n", stderr);
+  if (mode != "append" && mode != "receive" && mode != "sendfile" && mode != "echo" && mode != "sync") {
+    std::fputs("usage: raw append|receive|sendfile|echo|sync <megabytes or times> <bytes>\n", stderr);
     return 2;
   }
   const std::int64_t count = number(argv[2]);
   const auto piece = static_cast<std::size_t>(number(argv[3]));
   const std::int64_t bytes =
       mode == "echo" ? 2 * count * number(argv[3]) : count * 1'000'000 / number(argv[3]) * number(argv[3]);
+  if (mode == "sync") return append_synced(count, piece);
   const std::int64_t file_bytes = 200'000'000;
   int file = -1;
   if (mode == "sendfile") {

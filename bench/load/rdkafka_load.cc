@@ -67,6 +67,7 @@ rd_kafka_t* open_consumer(const char* bootstrap) {
                {"enable.auto.commit", "false"},
                {"enable.auto.offset.store", "false"},
                {"auto.offset.reset", "earliest"},
+               {"fetch.queue.backoff.ms", "10"},
                {"check.crcs", "true"}});
 }
 

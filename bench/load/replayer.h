@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -30,9 +31,11 @@ class Replayer {
   static constexpr std::int16_t kFetchVersion = 11;
   static constexpr std::int16_t kCreateTopicsVersion = 4;
   static constexpr int kInFlight = 5;
+  static constexpr int kFetchesInFlight = 2;  // the next one is there when one is answered
 
-  // `bootstrap`: "127.0.0.1:9092". `batch_bytes`: of the batches that are produced, with records of 100 bytes.
-  Replayer(const std::string& bootstrap, std::string topic, std::size_t batch_bytes) : topic_(std::move(topic)) {
+  // `bootstrap`: "127.0.0.1:9092". `batch_bytes`: of the batches that are produced, with records of `record_bytes`.
+  Replayer(const std::string& bootstrap, std::string topic, std::size_t batch_bytes, std::size_t record_bytes = 100)
+      : topic_(std::move(topic)) {
     const std::size_t colon = bootstrap.rfind(':');
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -42,7 +45,7 @@ class Replayer {
     require(::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0, "a connection");
     const int yes = 1;
     ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    make_batch(batch_bytes);
+    make_batch(batch_bytes, record_bytes);
   }
   Replayer(const Replayer&) = delete;
   Replayer& operator=(const Replayer&) = delete;
@@ -84,26 +87,27 @@ class Replayer {
     }
   }
 
-  // Fetches until at least `records` came, from the start of the topic again when its `end` is reached; the topic must
-  // hold batches of this replayer only. Returns the records and bytes that came.
+  // Fetches until at least `records` came, kFetchesInFlight requests at once, from the start of the topic again when
+  // its `end` is near; the topic must hold batches of this replayer only. Returns the records and bytes that came.
   struct Fetched {
     std::int64_t requests = 0;
     std::int64_t records = 0;
     std::int64_t bytes = 0;
   };
   Fetched fetch(std::int64_t records, std::int64_t end, std::int32_t max_bytes) {
+    const std::int64_t step = std::max<std::int64_t>(1, max_bytes / batch_bytes()) * batch_records_;
+    require(step <= end, "a topic that is larger than a fetch");
     Fetched got;
     std::int64_t offset = 0;
+    std::int64_t asked = 0;
     while (got.records < records) {
-      send_all(frame(fetch_request(offset, max_bytes), kFetchVersion));
-      const std::int64_t bytes = receive_records();
-      const std::int64_t whole = bytes / batch_bytes() * batch_records_;
-      require(whole > 0, "fetched batches");
-      offset = offset + whole < end ? offset + whole : 0;
-      got.records += whole;
-      got.bytes += bytes;
-      ++got.requests;
+      for (; asked < got.requests + kFetchesInFlight; ++asked) {
+        send_all(frame(fetch_request(offset, max_bytes), kFetchVersion));
+        offset = offset + 2 * step <= end ? offset + step : 0;
+      }
+      take(got, step);
     }
+    while (got.requests < asked) take(got, step);
     return got;
   }
 
@@ -114,11 +118,24 @@ class Replayer {
     std::exit(1);
   }
 
-  void make_batch(std::size_t bytes) {
+  // An answer of `step` records.
+  void take(Fetched& got, std::int64_t step) {
+    const std::int64_t bytes = receive_records();
+    require(bytes / batch_bytes() == step / batch_records_, "as many whole batches as were asked for");
+    got.records += step;
+    got.bytes += bytes;
+    ++got.requests;
+  }
+
+  void make_batch(std::size_t bytes, std::size_t record_bytes) {
     compress::Codecs codecs;
     record::BatchBuilder builder({.size_limit_bytes = bytes, .initial_bytes = bytes});
-    const std::string value(100, 'v');
-    while (builder.append(1'700'000'000'000 + builder.record_count() / 100, nullptr, value)) {
+    const std::string value(record_bytes, 'v');
+    // Of today: retention would take old ones away while they are fetched.
+    const std::int64_t now_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
+    while (builder.append(now_ms + builder.record_count() / 100, nullptr, value)) {
     }
     batch_records_ = builder.record_count();
     batch_ = *builder.build(codecs);
@@ -178,7 +195,8 @@ class Replayer {
     head_.resize(head_bytes);
     auto* head = reinterpret_cast<std::byte*>(head_.data());
     receive(head, head_bytes);
-    require(load_big_endian<std::int16_t>(head + error_at) == 0, "a fetch without error");
+    const std::string error = "a fetch without error " + std::to_string(load_big_endian<std::int16_t>(head + error_at));
+    require(error.ends_with(" 0"), error.c_str());
     const std::int64_t bytes = load_big_endian<std::int32_t>(head + head_bytes - 4);
     require(load_big_endian<std::int32_t>(head) == static_cast<std::int64_t>(head_bytes) - 4 + bytes,
             "one partition in an answer");

@@ -32,9 +32,9 @@ struct BrokerLimits {
   std::int32_t max_connections_per_ip = 2'147'483'647;
   std::map<std::string, std::int32_t, std::less<>> max_connections_per_ip_overrides;  // by address or host name
   std::int32_t max_connection_creation_rate = 2'147'483'647;                          // per second
-  std::int64_t connections_max_idle_ms = 600'000;      // negative: never closed for being idle
-  std::int32_t socket_send_buffer_bytes = 102'400;     // -1: the system's default
-  std::int32_t socket_receive_buffer_bytes = 102'400;  // -1: the system's default
+  std::int64_t connections_max_idle_ms = 600'000;   // negative: never closed for being idle
+  std::int32_t socket_send_buffer_bytes = 409'600;  // -1: the system chooses
+  std::int32_t socket_receive_buffer_bytes = -1;    // the same
   std::int32_t socket_listen_backlog_size = 50;
   std::int32_t fetch_max_bytes = 57'671'680;
   std::int32_t max_fetch_sessions = 1000;  // max.incremental.fetch.session.cache.slots

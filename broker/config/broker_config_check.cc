@@ -273,10 +273,7 @@ Result<void> BrokerConfigChecker::check_advertised() const {
 
 Result<void> BrokerConfigChecker::check_security() const {
   if (!config_.is_broker() || !uses_sasl(config_.inter_broker_protocol())) return {};
-  std::string prefix = "listener.name." + config_.inter_broker_listener() + ".";
-  for (char& c : prefix) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  const std::string prefix = listener_prefix(config_.inter_broker_listener());
   const std::string& mechanism = values_.get_string("sasl.mechanism.inter.broker.protocol");
   std::vector<std::string> enabled = values_.get_list("sasl.enabled.mechanisms");
   const auto own = values_.originals().find(prefix + "sasl.enabled.mechanisms");
@@ -307,6 +304,14 @@ Result<void> BrokerConfigChecker::check_network() const {
                "Value can be set to zero only if max.connections.per.ip.overrides property is set");
   }
   const std::int32_t delay_ms = values_.get_int("connection.failed.authentication.delay.ms");
+  for (const Endpoint& listener : config_.listeners()) {
+    for (const std::string_view name : {"max.connections", "max.connection.creation.rate"}) {
+      const auto own = values_.originals().find(listener_prefix(listener.listener).append(name));
+      if (own == values_.originals().end()) continue;
+      const Result<ConfigValue> value = parse_value(*broker_def().find(name), own->second);
+      if (!value) return fail(value.error());
+    }
+  }
   if (limits.connections_max_idle_ms >= 0 && delay_ms >= limits.connections_max_idle_ms) {
     return bad("connection.failed.authentication.delay.ms",
                "Value should always be less than connections.max.idle.ms (" + text("connections.max.idle.ms") +

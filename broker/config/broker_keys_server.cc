@@ -133,12 +133,12 @@ constexpr ConfigKey kKeys[] = {
     ConfigKey{"socket.connection.setup.timeout.ms", kLong, "10000", kAny, kMedium},
     ConfigKey{"socket.listen.backlog.size", kInt, "50", at_least(1), kMedium}.about(
         "How many connections may wait to be accepted."),
-    ConfigKey{"socket.receive.buffer.bytes", kInt, "102400", kAny, kHigh}.about(
-        "The receive buffer of a connection; -1 for the system's default."),
+    ConfigKey{"socket.receive.buffer.bytes", kInt, "-1", kAny, kHigh}.about(
+        "The receive buffer of a connection; -1 lets the system choose (Kafka's default: 102400)."),
     ConfigKey{"socket.request.max.bytes", kInt, "104857600", at_least(1), kHigh}.about(
         "The largest request that is read."),
-    ConfigKey{"socket.send.buffer.bytes", kInt, "102400", kAny, kHigh}.about(
-        "The send buffer of a connection; -1 for the system's default."),
+    ConfigKey{"socket.send.buffer.bytes", kInt, "409600", kAny, kHigh}.about(
+        "The send buffer of a connection; -1 lets the system choose (Kafka's default: 102400)."),
     ConfigKey{"telemetry.max.bytes", kInt, "1048576", at_least(1), kLow},
     ConfigKey{"unclean.leader.election.enable", kBoolean, "false", kAny, kHigh}.cluster_wide().about(
         "Whether a replica outside the in-sync set may lead, at the price of lost records."),

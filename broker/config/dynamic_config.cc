@@ -64,8 +64,65 @@ void overlay(ConfigMap& below, const ConfigMap* layer) {
 
 std::string listed(const std::vector<std::string_view>& names) {
   std::string text;
-  for (const std::string_view name : names) text.append(text.empty() ? "" : ", ").append(name);
-  return text;
+  for (const std::string_view name : names) text.append(text.empty() ? "[" : ", ").append(name);
+  return text + "]";
+}
+
+// What Kafka makes of a setting that a part of the broker refuses.
+tl::unexpected<Error> refused(const std::string& why) {
+  return fail(Errc::invalid_argument, "Invalid value org.apache.kafka.common.config.ConfigException: " + why +
+                                          " for configuration Invalid dynamic configuration");
+}
+
+// Threads of Kafka's that klamm has no counterpart for: their numbers are kept, and move in small steps as there.
+constexpr std::array<std::string_view, 5> kThreadKeys{"background.threads", "num.io.threads", "num.network.threads",
+                                                      "num.recovery.threads.per.data.dir", "num.replica.fetchers"};
+
+Result<void> check_thread_count(std::string_view key, std::int64_t current, std::int64_t wanted) {
+  if (wanted == current) return {};
+  const std::string failed =
+      "Dynamic thread count update validation failed for " + std::string(key) + "=" + std::to_string(wanted);
+  if (wanted <= 0) return refused(failed + ", value should be at least 1");
+  if (wanted < current / 2) {
+    return refused(failed + ", value should be at least half the current value " + std::to_string(current));
+  }
+  if (wanted > current * 2) {
+    return refused(failed + ", value should not be greater than double the current value " + std::to_string(current));
+  }
+  return {};
+}
+
+Result<void> check_thread_counts(const BrokerLayers& now, const BrokerLayers& after) {
+  const auto number = [](const ConfigValue& value) { return std::get<std::int64_t>(value); };
+  for (const std::string_view key : kThreadKeys) {
+    Result<void> good = check_thread_count(key, number(effective_value(now, key)), number(effective_value(after, key)));
+    KLAMM_TRY(good);
+  }
+  for (const Endpoint& listener : now.file->broker_listeners()) {
+    constexpr std::string_view kKey = "num.network.threads";
+    Result<void> good = check_thread_count(kKey, number(effective_listener_value(now, listener.listener, kKey)),
+                                           number(effective_listener_value(after, listener.listener, kKey)));
+    KLAMM_TRY(good);
+  }
+  return {};
+}
+
+// The number of cleaners moves in small steps, as in Kafka.
+Result<void> check_cleaner_threads(const BrokerLayers& now, const BrokerConfig& after) {
+  constexpr std::string_view kKey = "log.cleaner.threads";
+  const std::int64_t current = std::get<std::int64_t>(effective_value(now, kKey));
+  const std::int64_t wanted = after.values().get_int(kKey);
+  if (wanted == current) return {};
+  if (wanted < 1) return refused("Log cleaner threads should be at least 1");
+  if (wanted < current / 2) {
+    return refused("Log cleaner threads cannot be reduced to less than half the current value " +
+                   std::to_string(current));
+  }
+  if (wanted > current * 2) {
+    return refused("Log cleaner threads cannot be increased to more than double the current value " +
+                   std::to_string(current));
+  }
+  return {};
 }
 
 bool allowed_cluster_wide(const ConfigKey& key, std::string_view name) {
@@ -90,10 +147,7 @@ ConfigValue effective_value(const BrokerLayers& layers, std::string_view name) {
 ConfigValue effective_listener_value(const BrokerLayers& layers, std::string_view listener, std::string_view name) {
   const ConfigKey* key = find_broker_key(name);
   KLAMM_CHECK(key != nullptr, name);
-  std::string prefixed = "listener.name.";
-  for (const char c : listener) prefixed += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  prefixed.append(".").append(name);
-  ConfigValue value = set_value(layers, *key, prefixed);
+  ConfigValue value = set_value(layers, *key, listener_prefix(listener).append(name));
   return is_null(value) ? effective_value(layers, name) : value;
 }
 
@@ -126,7 +180,9 @@ Result<void> validate_broker_update(const BrokerLayers& layers, const ConfigMap&
                     listed(needs_listener));
   }
   if (!needs_broker.empty())
-    return fail(Errc::unsupported, "Cannot update these configs at default cluster level: " + listed(needs_broker));
+    return fail(
+        Errc::unsupported,
+        "Cannot update these configs at default cluster level, broker id must be specified: " + listed(needs_broker));
 
   for (const auto& [name, text] : proposed) {
     const ConfigKey* key = find_broker_key(name);
@@ -139,7 +195,9 @@ Result<void> validate_broker_update(const BrokerLayers& layers, const ConfigMap&
   (per_broker ? after.per_broker : after.cluster_wide) = &proposed;
   const Result<BrokerConfig> merged = effective_broker_config(after);
   if (!merged) return fail(merged.error());
-  return {};
+  const Result<void> threads = check_thread_counts(layers, after);
+  KLAMM_TRY(threads);
+  return check_cleaner_threads(layers, *merged);
 }
 
 }  // namespace klamm::config

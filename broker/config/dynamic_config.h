@@ -32,9 +32,8 @@ ConfigValue effective_listener_value(const BrokerLayers& layers, std::string_vie
 Result<BrokerConfig> effective_broker_config(const BrokerLayers& layers);
 
 // Whether `proposed`, all the run-time settings that the resource will have, may be set. `per_broker` is false for the
-// cluster default. `layers` is what is in force now. Errors have Kafka's wording; the handler answers INVALID_REQUEST
-// for Errc::unsupported (a key that cannot change at run time, or not here) and INVALID_CONFIG for
-// Errc::invalid_argument.
+// cluster default. `layers` is what is in force now. Errors have Kafka's wording: Errc::unsupported for a key that cannot
+// change at run time, or not here, Errc::invalid_argument for a value that will not do.
 Result<void> validate_broker_update(const BrokerLayers& layers, const ConfigMap& proposed, bool per_broker);
 
 // True for keys that kafka-configs may change on a running broker.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/config.h"
+#include "base/text.h"
 
 namespace klamm::config {
 namespace {
@@ -76,13 +77,7 @@ std::optional<SecurityProtocol> parse_security_protocol(std::string_view name) {
   return std::nullopt;
 }
 
-std::string normalized_listener_name(std::string_view name) {
-  std::string upper(name);
-  for (char& c : upper) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
-  return upper;
-}
+std::string normalized_listener_name(std::string_view name) { return upper_case(name); }
 
 std::string HostPort::text() const { return with_brackets(host) + ":" + std::to_string(port); }
 std::string Endpoint::text() const { return listener + "://" + with_brackets(host) + ":" + std::to_string(port); }

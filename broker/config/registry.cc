@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/duration.h"
+#include "base/text.h"
 #include "broker/config/broker_keys.h"
 #include "broker/config/endpoint.h"
 
@@ -117,9 +118,7 @@ bool has_listener_prefix(std::string_view name) {
 }
 
 std::string listener_prefix(std::string_view listener) {
-  std::string prefix(kListenerPrefix);
-  for (const char c : listener) prefix += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return prefix + '.';
+  return std::string(kListenerPrefix).append(lower_case(listener)) + '.';
 }
 
 std::string_view without_listener_prefix(std::string_view name) {

@@ -16,11 +16,13 @@ bool session_valid(const Compute& compute, std::int32_t id) {
   return compute.now < session->second.last_contact + milliseconds(compute.settings.session_timeout_ms);
 }
 
-// Whether another incarnation of the broker may still be running. One of this very node that did not speak to this
-// controller ran in the process before this one: it is gone.
-bool may_be_running(const Compute& compute, std::int32_t id) {
-  if (!session_valid(compute, id)) return false;
-  return id != compute.settings.node_id || compute.sessions.at(id).heard;
+// Whether another incarnation of the broker may still be running: it sends heartbeats, or is presumed to by a new
+// controller. One that only registered does not count, as in Kafka; nor one of this very node that did not speak to
+// this controller: it ran in the process before this one.
+bool may_be_running(const Compute& compute, const BrokerRegistration& broker) {
+  if (!session_valid(compute, broker.id)) return false;
+  if (compute.sessions.at(broker.id).heard) return true;
+  return !broker.fenced && broker.id != compute.settings.node_id;
 }
 
 struct RegistrationChange {
@@ -75,20 +77,24 @@ ErrorCode check_log_dirs(const Compute& compute, std::int32_t id, const std::vec
 // Every finalized feature must lie in the broker's range; one that it does not list has the range 0..0.
 ErrorCode check_features(const Compute& compute, const metadata::FeatureRanges& ranges) {
   if (!ranges.contains(metadata::kMetadataVersionFeature)) return ErrorCode::invalid_registration;
-  for (const auto& [name, level] : compute.image.features) {
+  const auto supports = [&ranges](std::string_view name, std::int16_t level) {
     const auto range = ranges.find(name);
-    const metadata::VersionRange supported = range == ranges.end() ? metadata::VersionRange{} : range->second;
-    if (!supported.contains(level)) return ErrorCode::unsupported_version;
-  }
+    return (range == ranges.end() ? metadata::VersionRange{} : range->second).contains(level);
+  };
+  const bool all = std::all_of(compute.image.features.begin(), compute.image.features.end(),
+                               [&](const auto& feature) { return supports(feature.first, feature.second); });
+  // The quorum's own feature is known from its control records.
+  if (!all || !supports(metadata::kKRaftVersionFeature, compute.image.provenance.kraft_version))
+    return ErrorCode::unsupported_version;
   return ErrorCode::none;
 }
 
 ErrorCode check_registration(const Compute& compute, const protocol::BrokerRegistrationRequest& request,
                              const BrokerRegistration* existing, const metadata::FeatureRanges& ranges) {
   if (request.cluster_id != compute.settings.cluster_id) return ErrorCode::inconsistent_cluster_id;
-  if (request.broker_id < 0 || request.is_migrating_zk_broker) return ErrorCode::invalid_registration;
-  if (existing != nullptr && existing->incarnation_id != request.incarnation_id &&
-      may_be_running(compute, request.broker_id)) {
+  if (request.is_migrating_zk_broker) return ErrorCode::broker_id_not_registered;
+  if (request.broker_id < 0) return ErrorCode::invalid_registration;
+  if (existing != nullptr && existing->incarnation_id != request.incarnation_id && may_be_running(compute, *existing)) {
     return ErrorCode::duplicate_broker_registration;
   }
   const ErrorCode directories = check_log_dirs(compute, request.broker_id, request.log_dirs);
@@ -109,6 +115,7 @@ metadata::FeatureRanges ranges_of(const Request& request) {
 template <typename Request>
 std::vector<metadata::ListenerEndpoint> listeners_of(const Request& request) {
   std::vector<metadata::ListenerEndpoint> listeners;
+  listeners.reserve(request.listeners.size());
   for (const auto& listener : request.listeners) {
     listeners.push_back({listener.name, listener.host, listener.port, listener.security_protocol});
   }
@@ -135,12 +142,20 @@ std::int64_t lowest_active_offset(const Compute& compute) {
   return lowest;
 }
 
+// The broker has published its own registration.
+bool is_caught_up(const Compute& compute, const BrokerRegistration& broker,
+                  const protocol::BrokerHeartbeatRequest& request) {
+  const auto session = compute.sessions.find(broker.id);
+  const std::int64_t registered_at = session == compute.sessions.end() ? -1 : session->second.registered_at;
+  return request.current_metadata_offset >= std::max(broker.epoch, registered_at);
+}
+
 BrokerState next_state(const Compute& compute, const BrokerRegistration& broker,
                        const protocol::BrokerHeartbeatRequest& request) {
   switch (state_of(broker)) {
     case BrokerState::fenced:
       if (request.want_shut_down) return BrokerState::shutdown_now;
-      if (!request.want_fence && request.current_metadata_offset >= broker.epoch) return BrokerState::unfenced;
+      if (!request.want_fence && is_caught_up(compute, broker, request)) return BrokerState::unfenced;
       return BrokerState::fenced;
     case BrokerState::unfenced:
       if (request.want_fence) return request.want_shut_down ? BrokerState::shutdown_now : BrokerState::fenced;
@@ -206,10 +221,13 @@ Decision<protocol::BrokerRegistrationResponse> register_broker(const Compute& co
   std::sort(broker.directories.begin(), broker.directories.end());
   if (same_incarnation) broker.cordoned_directories = existing->cordoned_directories;
   decision.records.push_back(metadata::broker_record(broker, compute.version()));
-  if (existing != nullptr && !same_incarnation) {
+  if (!same_incarnation) {
+    // Also one that is not known, or not any more: partitions may still count on what it had.
+    const bool clean = existing != nullptr && request.previous_broker_epoch == existing->epoch;
     BrokerShift shift;
     shift.leaving = request.broker_id;
-    shift.unclean_stop = compute.image.elr_enabled() && request.previous_broker_epoch != existing->epoch;
+    shift.unclean_stop = compute.image.elr_enabled() && !clean;
+    shift.directories = request.log_dirs;
     update_leaders(compute, shift, decision.records);
   }
   decision.atomic = decision.records.size() <= kMaxRecordsPerRequest;
@@ -249,7 +267,7 @@ HeartbeatDecision broker_heartbeat(const Compute& compute, const protocol::Broke
   note_directories(compute, broker, request, decision.records);
   decision.atomic = false;
   decision.touch = true;
-  decision.response.is_caught_up = request.current_metadata_offset >= broker.epoch;
+  decision.response.is_caught_up = is_caught_up(compute, broker, request);
   decision.response.is_fenced = next == BrokerState::fenced || next == BrokerState::shutdown_now;
   decision.response.should_shut_down = next == BrokerState::shutdown_now;
   return decision;
@@ -265,7 +283,7 @@ void fence_broker(const Compute& compute, std::int32_t id, Records& records) {
 Decision<protocol::UnregisterBrokerResponse> unregister_broker(const Compute& compute,
                                                                const protocol::UnregisterBrokerRequest& request) {
   Decision<protocol::UnregisterBrokerResponse> decision;
-  decision.response.error_message = std::nullopt;
+  decision.response.error_message = "";  // as Kafka says it, which here is not null
   const BrokerRegistration* broker = compute.broker(request.broker_id);
   if (broker == nullptr) {
     set_fault(decision.response, {ErrorCode::broker_id_not_registered,
@@ -286,7 +304,7 @@ Decision<protocol::UnregisterBrokerResponse> unregister_broker(const Compute& co
 Decision<protocol::ControllerRegistrationResponse> register_controller(
     const Compute& compute, const protocol::ControllerRegistrationRequest& request) {
   Decision<protocol::ControllerRegistrationResponse> decision;
-  decision.response.error_message = std::nullopt;
+  decision.response.error_message = "";  // as Kafka says it, which here is not null
   if (!compute.version().controller_registration()) {
     set_fault(decision.response, {ErrorCode::unsupported_version,
                                   "The current metadata.version does not support controller registrations."});

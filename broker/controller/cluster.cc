@@ -6,6 +6,8 @@ namespace {
 constexpr std::int8_t kBrokers = 1;
 constexpr std::int8_t kControllers = 2;
 
+std::string_view name_of_type(std::int8_t type) { return type == kBrokers ? "BROKER" : "CONTROLLER"; }
+
 void add_brokers(const MetadataImage& image, bool with_fenced, std::string_view listener,
                  protocol::DescribeClusterResponse& response) {
   for (const auto& [id, broker] : image.cluster.brokers) {
@@ -51,18 +53,20 @@ protocol::DescribeClusterResponse describe_cluster(const MetadataImage& image,
   protocol::DescribeClusterResponse response;
   response.error_message = std::nullopt;
   const std::int8_t asked = api_version >= 1 ? request.endpoint_type : kBrokers;
-  response.endpoint_type = asked;
   if (asked != kBrokers && asked != kControllers) {
     set_fault(response, {ErrorCode::unsupported_endpoint_type, fmt::format("Unsupported endpoint type {}", asked)});
     return response;
   }
   const std::int8_t here = context.on_controller_listener ? kControllers : kBrokers;
   if (asked != here) {
-    set_fault(response, {ErrorCode::mismatched_endpoint_type,
-                         fmt::format("The request was sent to an endpoint of the wrong type: {} were asked for.",
-                                     asked == kBrokers ? "brokers" : "controllers")});
+    // Version 0 knows of one type only, and not of the code.
+    const ErrorCode code = api_version >= 1 ? ErrorCode::mismatched_endpoint_type : ErrorCode::invalid_request;
+    set_fault(response,
+              {code, fmt::format("The request was sent to an endpoint of type {}, but we wanted an endpoint of type {}",
+                                 name_of_type(here), name_of_type(asked))});
     return response;
   }
+  response.endpoint_type = asked;
   response.cluster_id = context.cluster_id;
   if (asked == kControllers) {
     add_controllers(image, context.listener, response);
@@ -78,8 +82,9 @@ protocol::DescribeQuorumResponse describe_quorum(const raft::QuorumInfo& quorum,
                                                  const protocol::DescribeQuorumRequest& request, bool leads,
                                                  std::int16_t api_version) {
   protocol::DescribeQuorumResponse response;
-  response.error_message = std::nullopt;
+  response.error_message = "";                      // as Kafka says it, which here is not null
   const bool shows_directories = api_version >= 2;  // and the voters' addresses (KIP-853)
+  bool described = false;
   const auto replica_of = [shows_directories](const raft::QuorumInfo::Replica& replica) {
     protocol::DescribeQuorumResponse::ReplicaState state;
     state.replica_id = replica.key.id;
@@ -104,6 +109,8 @@ protocol::DescribeQuorumResponse describe_quorum(const raft::QuorumInfo& quorum,
         set_fault(answer, {ErrorCode::not_leader_or_follower, ""});
         continue;
       }
+      described = true;
+      answer.error_message = "";
       answer.leader_id = quorum.leader.leader_id;
       answer.leader_epoch = quorum.leader.epoch;
       answer.high_watermark = quorum.high_watermark;
@@ -111,7 +118,7 @@ protocol::DescribeQuorumResponse describe_quorum(const raft::QuorumInfo& quorum,
       for (const auto& observer : quorum.observers) answer.observers.push_back(replica_of(observer));
     }
   }
-  if (!leads || !shows_directories) return response;
+  if (!described || !shows_directories) return response;
   for (const auto& [id, voter] : quorum.voter_set.by_id()) {
     auto& node = response.nodes.emplace_back();
     node.node_id = id;

@@ -53,7 +53,8 @@ struct BrokerSession {
   Instant last_contact;
   std::int64_t metadata_offset = -1;             // up to which the broker says it has published
   std::int64_t controlled_shutdown_offset = -1;  // of the records that moved its leaderships away; -1: none
-  bool heard = false;  // it spoke to this controller; else it is only presumed alive, for having been so before
+  std::int64_t registered_at = -1;  // offset of its newest RegisterBroker record, where it is not its epoch
+  bool heard = false;  // it sent heartbeats; else it only registered, or is presumed alive for having been so before
 };
 using Sessions = std::map<std::int32_t, BrokerSession>;
 

@@ -92,8 +92,10 @@ Fault check_settings(const Compute& compute, const ConfigResource& resource, con
     case ConfigResourceType::broker_logger: break;
   }
   if (good) return {};
-  const bool not_here = good.error() == Errc::unsupported;
-  return {not_here ? ErrorCode::invalid_request : ErrorCode::invalid_config, good.error().context()};
+  // Kafka's brokers check their own settings, and have one code for all that is wrong with them.
+  const bool of_broker = resource.type == ConfigResourceType::broker;
+  return {of_broker || good.error() == Errc::unsupported ? ErrorCode::invalid_request : ErrorCode::invalid_config,
+          good.error().context()};
 }
 
 // With ELR, min.insync.replicas decides what is safe to elect: it has one value for the cluster, which cannot go.

@@ -102,6 +102,16 @@ class Controller::Impl {
     co_return true;
   }
 
+  // Answers a request by a function of the state alone; `more`: what that takes besides.
+  template <typename Request, typename Response, typename... More>
+  io::Task<Response> decide(Request request, Instant deadline,
+                            Decision<Response> (*decider)(const Compute&, const Request&, More...),
+                            std::type_identity_t<More>... more) {
+    Response response = co_await runtime_.run(
+        request, deadline, [&](const Compute& compute) { return decider(compute, request, more...); });
+    co_return response;
+  }
+
   // Appends what a periodic duty came to.
   void append(const Records& records) {
     const Fault fault = runtime_.append(records, false);
@@ -249,40 +259,27 @@ io::Task<bool> Controller::wait_active(Instant deadline) {
 
 io::Task<protocol::CreateTopicsResponse> Controller::create_topics(const security::RequestContext& context,
                                                                    protocol::CreateTopicsRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::create_topics(compute, request); });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::create_topics);
 }
 
 io::Task<protocol::DeleteTopicsResponse> Controller::delete_topics(const security::RequestContext& context,
                                                                    protocol::DeleteTopicsRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::delete_topics(compute, request, context.api_version);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::delete_topics, context.api_version);
 }
 
 io::Task<protocol::CreatePartitionsResponse> Controller::create_partitions(const security::RequestContext& context,
                                                                            protocol::CreatePartitionsRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::create_partitions(compute, request);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::create_partitions);
 }
 
 io::Task<protocol::IncrementalAlterConfigsResponse> Controller::incremental_alter_configs(
     const security::RequestContext& context, protocol::IncrementalAlterConfigsRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::incremental_alter_configs(compute, request);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::incremental_alter_configs);
 }
 
 io::Task<protocol::AlterConfigsResponse> Controller::alter_configs(const security::RequestContext& context,
                                                                    protocol::AlterConfigsRequest request) {
-  auto response = co_await impl_->runtime_.run(
-      request, context.deadline, [&](const Compute& compute) { return controller::alter_configs(compute, request); });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::alter_configs);
 }
 
 io::Task<protocol::BrokerRegistrationResponse> Controller::register_broker(
@@ -290,7 +287,12 @@ io::Task<protocol::BrokerRegistrationResponse> Controller::register_broker(
   Runtime& runtime = impl_->runtime_;
   auto response = co_await runtime.run(request, context.deadline, [&](const Compute& compute) {
     auto decision = controller::register_broker(compute, request);
-    if (!decision.records.empty()) runtime.sessions()[request.broker_id] = {compute.now, -1, -1, true};
+    const BrokerRegistration* existing = compute.broker(request.broker_id);
+    const bool amended = existing != nullptr && existing->epoch == decision.response.broker_epoch;
+    if (decision.records.empty()) return decision;
+    BrokerSession& session = runtime.sessions()[request.broker_id];
+    if (!amended) session = {.last_contact = compute.now};
+    session.registered_at = compute.next_offset;
     return decision;
   });
   co_return response;
@@ -328,34 +330,22 @@ io::Task<protocol::UnregisterBrokerResponse> Controller::unregister_broker(const
 
 io::Task<protocol::ControllerRegistrationResponse> Controller::register_controller(
     const security::RequestContext& context, protocol::ControllerRegistrationRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::register_controller(compute, request);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::register_controller);
 }
 
 io::Task<protocol::AllocateProducerIdsResponse> Controller::allocate_producer_ids(
     const security::RequestContext& context, protocol::AllocateProducerIdsRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::allocate_producer_ids(compute, request);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::allocate_producer_ids);
 }
 
 io::Task<protocol::AssignReplicasToDirsResponse> Controller::assign_replicas_to_dirs(
     const security::RequestContext& context, protocol::AssignReplicasToDirsRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::assign_replicas_to_dirs(compute, request);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::assign_replicas_to_dirs);
 }
 
 io::Task<protocol::AlterPartitionResponse> Controller::alter_partition(const security::RequestContext& context,
                                                                        protocol::AlterPartitionRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::alter_partition(compute, request, context.api_version);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::alter_partition, context.api_version);
 }
 
 io::Task<protocol::ElectLeadersResponse> Controller::elect_leaders(const security::RequestContext& context,
@@ -369,26 +359,17 @@ io::Task<protocol::ElectLeadersResponse> Controller::elect_leaders(const securit
 
 io::Task<protocol::AlterPartitionReassignmentsResponse> Controller::alter_partition_reassignments(
     const security::RequestContext& context, protocol::AlterPartitionReassignmentsRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::alter_partition_reassignments(compute, request);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::alter_partition_reassignments);
 }
 
 io::Task<protocol::ListPartitionReassignmentsResponse> Controller::list_partition_reassignments(
     const security::RequestContext& context, protocol::ListPartitionReassignmentsRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::list_partition_reassignments(compute, request);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::list_partition_reassignments);
 }
 
 io::Task<protocol::UpdateFeaturesResponse> Controller::update_features(const security::RequestContext& context,
                                                                        protocol::UpdateFeaturesRequest request) {
-  auto response = co_await impl_->runtime_.run(request, context.deadline, [&](const Compute& compute) {
-    return controller::update_features(compute, request, context.api_version);
-  });
-  co_return response;
+  return impl_->decide(std::move(request), context.deadline, controller::update_features, context.api_version);
 }
 
 io::Task<protocol::DescribeQuorumResponse> Controller::describe_quorum(const security::RequestContext& context,

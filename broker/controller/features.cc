@@ -1,6 +1,6 @@
 #include "broker/controller/features.h"
 
-#include <algorithm>
+#include <map>
 
 #include "broker/metadata/image_writer.h"
 
@@ -80,12 +80,15 @@ Fault check_dependencies(const std::string& feature, std::int16_t level, const F
   return {};
 }
 
+// kraft.version is the quorum's, and no metadata record says it.
+std::int16_t current_level(const Compute& compute, const std::string& feature) {
+  return feature == metadata::kKRaftVersionFeature ? compute.image.provenance.kraft_version
+                                                   : compute.image.feature(feature);
+}
+
 Fault check_update(const Compute& compute, const std::string& feature, std::int16_t level, UpgradeType type) {
-  const std::int16_t current = compute.image.feature(feature);
+  const std::int16_t current = current_level(compute, feature);
   if (level < 0) return refused(feature, level, "A feature version cannot be less than 0.");
-  if (feature == metadata::kKRaftVersionFeature) {
-    return refused(feature, level, "Changing kraft.version of a running quorum is not served yet.");
-  }
   if (!served_range(feature)) {
     return refused(feature, level,
                    fmt::format("Local controller {} does not support this feature.", compute.settings.node_id));
@@ -102,6 +105,9 @@ Fault check_update(const Compute& compute, const std::string& feature, std::int1
     return refused(feature, level, "Can't downgrade to a newer version.");
   if (auto why = quorum_objection(compute, feature, level)) return refused(feature, level, *why);
   if (feature == metadata::kMetadataVersionFeature) return check_metadata_version(compute, level, type);
+  if (feature == metadata::kKRaftVersionFeature && level != current) {
+    return refused(feature, level, "Changing kraft.version of a running quorum is not served yet.");
+  }
   return {};
 }
 
@@ -121,16 +127,15 @@ Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& comput
   FeatureLevels proposed = compute.image.features;
   std::vector<std::pair<std::string, Fault>> results;
   Fault first;
+  std::map<std::string_view, decltype(request.feature_updates.data())> last;
+  for (const auto& update : request.feature_updates) last[update.feature] = &update;
   for (const auto& update : request.feature_updates) {
+    if (last[update.feature] != &update) continue;  // of several for one feature the last counts
     UpgradeType type = static_cast<UpgradeType>(update.upgrade_type);
     if (api_version == 0) type = update.allow_downgrade ? UpgradeType::safe_downgrade : UpgradeType::upgrade;
     const std::int16_t level = update.max_version_level;
-    Fault fault;
-    const bool twice =
-        std::any_of(results.begin(), results.end(), [&](const auto& other) { return other.first == update.feature; });
-    fault = twice ? Fault{ErrorCode::invalid_request, fmt::format("Feature {} is named twice.", update.feature)}
-                  : check_update(compute, update.feature, level, type);
-    if (!fault) {
+    Fault fault = check_update(compute, update.feature, level, type);
+    if (!fault && update.feature != metadata::kKRaftVersionFeature) {
       if (level == 0) {
         proposed.erase(update.feature);
       } else {
@@ -147,12 +152,14 @@ Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& comput
   }
   decision.response.error_message = std::nullopt;
   if (first) {
-    // All or nothing; the top level carries the first fault.
+    // All or nothing; the top level alone carries the first fault.
+    first.message = "The update failed for all features since the following feature had an error: " + first.message;
     set_fault(decision.response, first);
   } else {
     for (const auto& [feature, fault] : results) {
       const auto level = proposed.find(feature);
       const std::int16_t wanted = level == proposed.end() ? std::int16_t{0} : level->second;
+      // None for kraft.version, which is in neither.
       if (wanted != compute.image.feature(feature))
         decision.records.push_back(metadata::feature_record(feature, wanted));
     }
@@ -162,7 +169,7 @@ Decision<protocol::UpdateFeaturesResponse> update_features(const Compute& comput
       pin_min_insync_replicas(compute.settings.file, decision.records);
     }
   }
-  if (api_version <= 1) {
+  if (api_version <= 1 && !first) {
     for (const auto& [feature, fault] : results) {
       auto& result = decision.response.results.emplace_back();
       result.feature = feature;

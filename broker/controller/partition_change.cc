@@ -55,12 +55,17 @@ PartitionChangeBuilder& PartitionChangeBuilder::unclean_shutdown(std::vector<std
   unclean_shutdown_ = std::move(brokers);
   return *this;
 }
+PartitionChangeBuilder& PartitionChangeBuilder::lost(std::vector<std::int32_t> brokers) {
+  lost_ = std::move(brokers);
+  return *this;
+}
 
 bool PartitionChangeBuilder::in_target_isr(std::int32_t broker) const { return contains(isr_, broker); }
 bool PartitionChangeBuilder::in_target_elr(std::int32_t broker) const { return elr_enabled_ && contains(elr_, broker); }
 
 bool PartitionChangeBuilder::may_lead(std::int32_t broker) const {
-  return broker != metadata::kNoLeader && (in_target_isr(broker) || in_target_elr(broker)) && acceptable_(broker);
+  const bool eligible = in_target_isr(broker) || (isr_.empty() && in_target_elr(broker));
+  return broker != metadata::kNoLeader && eligible && acceptable_(broker);
 }
 
 std::optional<std::int32_t> PartitionChangeBuilder::first_online(std::size_t skip) const {
@@ -70,9 +75,9 @@ std::optional<std::int32_t> PartitionChangeBuilder::first_online(std::size_t ski
   return std::nullopt;
 }
 
-// When ISR and ELR are empty, the last leader is the best guess there is.
+// When ISR and ELR are empty, the last leader is the best guess there is; others are one only when he is lost.
 bool PartitionChangeBuilder::can_elect_last_known_leader() const {
-  return elr_enabled_ && isr_.empty() && elr_.empty() && last_known_elr_.size() == 1 &&
+  return elr_enabled_ && isr_.empty() && elr_.empty() && !last_known_elr_.empty() &&
          acceptable_(last_known_elr_.front());
 }
 
@@ -83,8 +88,9 @@ PartitionChangeBuilder::Choice PartitionChangeBuilder::elect() const {
   if (const auto online = first_online(election_ == Election::preferred ? 1 : 0)) return {*online, false};
   if (can_elect_last_known_leader()) return {last_known_elr_.front(), true};
   if (election_ == Election::unclean) {
-    for (const std::int32_t replica : replicas_) {
-      if (acceptable_(replica)) return {replica, true};
+    for (const std::vector<std::int32_t>* candidates : {&last_known_elr_, &replicas_}) {
+      const auto alive = std::find_if(candidates->begin(), candidates->end(), acceptable_);
+      if (alive != candidates->end()) return {*alive, true};
     }
   }
   return {};
@@ -106,10 +112,28 @@ void PartitionChangeBuilder::settle_elr() {
   }
   elr_.clear();
   for (const std::int32_t candidate : candidates) {
-    const bool keeps =
-        !in_target_isr(candidate) && !contains(unclean_shutdown_, candidate) && contains(replicas_, candidate);
-    if (keeps) elr_.push_back(candidate);
+    if (in_target_isr(candidate) || !contains(replicas_, candidate)) continue;
+    if (!contains(unclean_shutdown_, candidate)) {
+      elr_.push_back(candidate);
+    } else if (!contains(last_known_elr_, candidate)) {
+      last_known_elr_.push_back(candidate);
+    }
   }
+  settle_last_known();
+}
+
+// Those who were eligible until they stopped uncleanly: all that was acknowledged is on them but for what was not
+// flushed. In front the one who led when the ISR ran empty, also while the ELR still has somebody: it may lose him
+// without a leader in between (an unclean stop that is told after the session ran out). Whose disk is gone knows
+// nothing, and is no candidate unless he is the only replica.
+void PartitionChangeBuilder::settle_last_known() {
+  if (isr_.empty() && partition_.has_leader()) {
+    std::erase(last_known_elr_, partition_.leader);
+    last_known_elr_.insert(last_known_elr_.begin(), partition_.leader);
+  }
+  std::erase_if(last_known_elr_, [this](std::int32_t broker) {
+    return in_target_isr(broker) || !contains(replicas_, broker) || (replicas_.size() > 1 && contains(lost_, broker));
+  });
 }
 
 void PartitionChangeBuilder::apply_election(messages::PartitionChangeRecord& record) {
@@ -120,27 +144,16 @@ void PartitionChangeBuilder::apply_election(messages::PartitionChangeRecord& rec
   if (choice.unclean) {
     isr_ = {choice.leader};
     recovery_state_ = metadata::LeaderRecoveryState::recovering;
+    // The others may have what he lacks, but have to follow him now.
+    if (!contains(last_known_elr_, choice.leader)) last_known_elr_.clear();
     elr_.clear();
-    last_known_elr_.clear();
   } else if (!in_target_isr(choice.leader)) {
     // Elected out of the ELR.
     isr_.insert(isr_.begin(), choice.leader);
     std::erase(elr_, choice.leader);
   }
-}
-
-// Remembers who led when the ISR ran empty, also while the ELR still has somebody: it may lose him without a leader in
-// between (an unclean stop that is told after the session ran out). Forgotten when there is a leader again.
-void PartitionChangeBuilder::settle_last_known_leader(messages::PartitionChangeRecord& record) const {
-  std::vector<std::int32_t> last_known = last_known_elr_;
-  const bool isr_ran_empty = elr_enabled_ && record.isr && record.isr->empty();
-  const std::int32_t leader = record.leader == kNoLeaderChange ? partition_.leader : record.leader;
-  if (isr_ran_empty && partition_.has_leader()) {
-    last_known = {partition_.leader};
-  } else if (leader != metadata::kNoLeader) {
-    last_known.clear();
-  }
-  if (last_known != partition_.last_known_elr) record.last_known_elr = last_known;
+  std::erase_if(last_known_elr_,
+                [this](std::int32_t broker) { return in_target_isr(broker) || in_target_elr(broker); });
 }
 
 std::optional<Record> PartitionChangeBuilder::build() {
@@ -160,12 +173,13 @@ std::optional<Record> PartitionChangeBuilder::build() {
   if ((!isr_.empty() || elr_enabled_) && isr_ != partition_.isr) record.isr = isr_;
   if (elr_enabled_ && version_.elr()) {
     if (elr_ != partition_.elr) record.eligible_leader_replicas = elr_;
-    settle_last_known_leader(record);
+    if (last_known_elr_ != partition_.last_known_elr) record.last_known_elr = last_known_elr_;
   }
   if (replicas_ != partition_.replicas) {
     record.replicas = replicas_;
     if (!directories_ && version_.directory_assignment()) {
       std::vector<Uuid> moved;
+      moved.reserve(replicas_.size());
       for (const std::int32_t replica : replicas_) moved.push_back(partition_.directory_of(replica));
       directories_ = std::move(moved);
     }

@@ -31,6 +31,8 @@ class PartitionChangeBuilder {
   PartitionChangeBuilder& recovery_state(metadata::LeaderRecoveryState target);
   // Brokers that stopped without warning: what they had may be lost, so that they leave the ELR too.
   PartitionChangeBuilder& unclean_shutdown(std::vector<std::int32_t> brokers);
+  // Brokers whose replica began anew, since its disk was replaced: none of them is the last known leader.
+  PartitionChangeBuilder& lost(std::vector<std::int32_t> brokers);
 
   // The record, or nothing if nothing changes.
   std::optional<Record> build();
@@ -47,8 +49,8 @@ class PartitionChangeBuilder {
   std::optional<std::int32_t> first_online(std::size_t skip) const;
   bool can_elect_last_known_leader() const;
   void settle_elr();
+  void settle_last_known();
   void apply_election(messages::PartitionChangeRecord& record);
-  void settle_last_known_leader(messages::PartitionChangeRecord& record) const;
 
   const PartitionRegistration& partition_;
   Uuid topic_;
@@ -65,6 +67,7 @@ class PartitionChangeBuilder {
   std::optional<std::vector<Uuid>> directories_;
   metadata::LeaderRecoveryState recovery_state_;
   std::vector<std::int32_t> unclean_shutdown_;
+  std::vector<std::int32_t> lost_;
 };
 
 // The topic's settings in force.

@@ -54,6 +54,14 @@ bool contains(const std::vector<std::int32_t>& values, std::int32_t value) {
   return std::find(values.begin(), values.end(), value) != values.end();
 }
 
+// Whether the leaving broker stopped without leaving the partition's replica as it was.
+bool stopped_uncleanly(const BrokerShift& shift, const PartitionRegistration& partition) {
+  if (shift.unclean_stop || !shift.leaving || !shift.directories) return shift.unclean_stop;
+  const Uuid directory = partition.directory_of(*shift.leaving);
+  if (directory == metadata::kMigratingDirectory || directory == metadata::kUnassignedDirectory) return false;
+  return std::find(shift.directories->begin(), shift.directories->end(), directory) == shift.directories->end();
+}
+
 // ---- AlterPartition
 
 using AlterTopic = protocol::AlterPartitionRequest::TopicData;
@@ -63,6 +71,7 @@ using AlterResult = protocol::AlterPartitionResponse::PartitionData;
 std::vector<std::int32_t> wanted_isr(const AlterRequest& request, std::int16_t api_version) {
   if (api_version < 3) return request.new_isr;
   std::vector<std::int32_t> isr;
+  isr.reserve(request.new_isr_with_epochs.size());
   for (const auto& member : request.new_isr_with_epochs) isr.push_back(member.broker_id);
   return isr;
 }
@@ -245,6 +254,15 @@ Decision<protocol::ElectLeadersResponse> elect_leaders(const Compute& compute,
   const std::int8_t type = api_version >= 1 ? request.election_type : std::int8_t{0};
   if (type != 0 && type != 1) {
     decision.response.error_code = protocol::to_wire(ErrorCode::invalid_request);
+    if (!request.topic_partitions) return decision;
+    for (const auto& asked : *request.topic_partitions) {  // Kafka says it of each as well
+      auto& results = decision.response.replica_election_results.emplace_back();
+      results.topic = asked.topic;
+      for (const std::int32_t index : asked.partitions) {
+        results.partition_result.push_back(
+            election_result(index, {ErrorCode::invalid_request, fmt::format("Unknown election type {}.", type)}));
+      }
+    }
     return decision;
   }
   const Election mode = type == 0 ? Election::preferred : Election::unclean;
@@ -281,8 +299,9 @@ void update_leaders(const Compute& compute, const BrokerShift& shift, Records& r
                                          directory) != shift.offline_directories.end();
           if (offline) leaving = shift.leaving_directories_of;
         }
+        const bool unclean = stopped_uncleanly(shift, partition);
         const bool loses = leaving && (partition.in_isr(*leaving) || partition.leader == *leaving ||
-                                       (shift.unclean_stop && contains(partition.elr, *leaving)));
+                                       (unclean && contains(partition.elr, *leaving)));
         const bool gains = shift.arriving && !partition.has_leader() && partition.has_replica(*shift.arriving);
         if (!loses && !gains) return;
         TopicElection settings(compute, topic.name);
@@ -300,7 +319,7 @@ void update_leaders(const Compute& compute, const BrokerShift& shift, Records& r
           std::vector<std::int32_t> isr = partition.isr;
           std::erase(isr, *leaving);
           change.isr(std::move(isr));
-          if (shift.unclean_stop) change.unclean_shutdown({*leaving});
+          if (unclean) change.unclean_shutdown({*leaving});
         }
         if (std::optional<Record> record = change.build()) records.push_back(std::move(*record));
       });
@@ -362,12 +381,16 @@ Decision<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
           if (partition->replicas[index] == request.broker_id) directories[index] = asked.id;
         }
         const bool online = broker.has_online_directory(asked.id);
+        // The disk of the old one was replaced, and the replica has begun anew. From ISR and ELR the registration has
+        // taken it: there again it has what it takes.
+        const bool replaced = online && !broker.has_online_directory(partition->directory_of(request.broker_id));
         const auto may_lead = [&](std::int32_t candidate) {
           return candidate == request.broker_id ? online && broker.active() : can_lead(compute, *partition, candidate);
         };
         PartitionChangeBuilder change = builder_for(compute, *topic, asked_partition.partition_index, *partition,
                                                     min_insync_replicas(compute, topic->name), may_lead);
         change.directories(std::move(directories));
+        if (replaced) change.lost({request.broker_id});
         if (!online) {
           std::vector<std::int32_t> isr = partition->isr;
           std::erase(isr, request.broker_id);

@@ -29,6 +29,8 @@ struct BrokerShift {
   std::optional<std::int32_t> leaving;   // fenced, shutting down or unregistered: out of ISRs and leaderships
   std::optional<std::int32_t> arriving;  // unfenced: leads leaderless partitions that it can
   bool unclean_stop = false;             // of the leaving one: out of the ELRs too
+  // The leaving one has registered anew with these directories: a replica in another one has stopped uncleanly.
+  std::optional<std::vector<Uuid>> directories;
   // Directories of `leaving_directories_of` that went offline.
   std::optional<std::int32_t> leaving_directories_of;
   std::vector<Uuid> offline_directories;

@@ -104,7 +104,8 @@ Result<std::vector<std::vector<std::int32_t>>> place_replicas(const std::vector<
   if (static_cast<std::size_t>(replication_factor) > brokers.size()) {
     return fail(kafka_error(
         ErrorCode::invalid_replication_factor,
-        fmt::format("The target replication factor of {} cannot be reached because only {} broker(s) are registered.",
+        fmt::format("The target replication factor of {} cannot be reached because only {} broker(s) are registered or "
+                    "some brokers have all their log directories cordoned.",
                     replication_factor, brokers.size())));
   }
   Placer placer(brokers, random);

@@ -111,5 +111,14 @@ protocol::ListPartitionReassignmentsResponse refuse(const protocol::ListPartitio
 protocol::UpdateFeaturesResponse refuse(const protocol::UpdateFeaturesRequest&, const Fault& fault) {
   return with_message<protocol::UpdateFeaturesResponse>(fault);
 }
+protocol::AddRaftVoterResponse refuse(const protocol::AddRaftVoterRequest&, const Fault& fault) {
+  return with_message<protocol::AddRaftVoterResponse>(fault);
+}
+protocol::RemoveRaftVoterResponse refuse(const protocol::RemoveRaftVoterRequest&, const Fault& fault) {
+  return with_message<protocol::RemoveRaftVoterResponse>(fault);
+}
+protocol::DescribeQuorumResponse refuse(const protocol::DescribeQuorumRequest&, const Fault& fault) {
+  return with_message<protocol::DescribeQuorumResponse>(fault);
+}
 
 }  // namespace klamm::controller

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "broker/controller/compute.h"
+#include "protocol/messages/add_raft_voter_request.h"
+#include "protocol/messages/add_raft_voter_response.h"
 #include "protocol/messages/allocate_producer_ids_request.h"
 #include "protocol/messages/allocate_producer_ids_response.h"
 #include "protocol/messages/alter_configs_request.h"
@@ -25,12 +27,16 @@
 #include "protocol/messages/create_topics_response.h"
 #include "protocol/messages/delete_topics_request.h"
 #include "protocol/messages/delete_topics_response.h"
+#include "protocol/messages/describe_quorum_request.h"
+#include "protocol/messages/describe_quorum_response.h"
 #include "protocol/messages/elect_leaders_request.h"
 #include "protocol/messages/elect_leaders_response.h"
 #include "protocol/messages/incremental_alter_configs_request.h"
 #include "protocol/messages/incremental_alter_configs_response.h"
 #include "protocol/messages/list_partition_reassignments_request.h"
 #include "protocol/messages/list_partition_reassignments_response.h"
+#include "protocol/messages/remove_raft_voter_request.h"
+#include "protocol/messages/remove_raft_voter_response.h"
 #include "protocol/messages/unregister_broker_request.h"
 #include "protocol/messages/unregister_broker_response.h"
 #include "protocol/messages/update_features_request.h"
@@ -58,5 +64,8 @@ protocol::AlterPartitionReassignmentsResponse refuse(const protocol::AlterPartit
 protocol::ListPartitionReassignmentsResponse refuse(const protocol::ListPartitionReassignmentsRequest& request,
                                                     const Fault& fault);
 protocol::UpdateFeaturesResponse refuse(const protocol::UpdateFeaturesRequest& request, const Fault& fault);
+protocol::AddRaftVoterResponse refuse(const protocol::AddRaftVoterRequest& request, const Fault& fault);
+protocol::RemoveRaftVoterResponse refuse(const protocol::RemoveRaftVoterRequest& request, const Fault& fault);
+protocol::DescribeQuorumResponse refuse(const protocol::DescribeQuorumRequest& request, const Fault& fault);
 
 }  // namespace klamm::controller

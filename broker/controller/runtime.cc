@@ -77,7 +77,7 @@ bool Runtime::append_batch(std::span<const Record> records, std::span<const Slic
   }
   last_offset_ = *last;
   last_append_ = shard_.now();
-  image_ = delta.apply({*last, epoch_, shard_.wall_ms()});
+  image_ = delta.apply({*last, epoch_, shard_.wall_ms(), raft_.kraft_version()});
   return true;
 }
 

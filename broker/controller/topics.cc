@@ -290,7 +290,7 @@ Decision<protocol::CreateTopicsResponse> create_topics(const Compute& compute,
     }
     if (fault) {
       set_fault(result, fault);
-      result.configs = std::nullopt;
+      result.configs.emplace();
     } else {
       unified_names.emplace(unified(topic.name), topic.name);
     }

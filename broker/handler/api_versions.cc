@@ -1,4 +1,4 @@
-// ApiVersions: what is in the dispatch table, and the features of the cluster.
+// ApiVersions: what is in the dispatch table of the listener, and the features of the cluster.
 #include <algorithm>
 
 #include "broker/handler/dispatch.h"
@@ -15,8 +15,12 @@ namespace {
 using protocol::ApiVersionsRequest;
 using protocol::ApiVersionsResponse;
 
-void add_apis(ApiVersionsResponse& response) {
-  for (const Served& served : served_apis()) {
+std::span<const Served> apis_of(const Call&) { return served_apis(); }
+std::span<const ControllerServed> apis_of(const ControllerCall&) { return controller_apis(); }
+
+template <typename CallType>
+void add_apis(const CallType& call, ApiVersionsResponse& response) {
+  for (const Row<CallType>& served : apis_of(call)) {
     const protocol::ApiInfo& api = protocol::api_info(served.key);
     auto& range = response.api_keys.emplace_back();
     range.api_key = static_cast<std::int16_t>(served.key);
@@ -33,14 +37,15 @@ bool valid_software_name(std::string_view name) {
   return std::all_of(name.begin(), name.end(), [&](char c) { return alphanumeric(c) || c == '-' || c == '.'; });
 }
 
-io::Task<ApiVersionsResponse> describe(Call& call, ApiVersionsRequest request) {
+template <typename CallType>
+io::Task<ApiVersionsResponse> describe(CallType& call, ApiVersionsRequest request) {
   ApiVersionsResponse response;
   if (call.version >= 3 &&
       (!valid_software_name(request.client_software_name) || !valid_software_name(request.client_software_version))) {
     response.error_code = code(protocol::ErrorCode::invalid_request);
     co_return response;
   }
-  add_apis(response);
+  add_apis(call, response);
   for (const auto& [name, range] : metadata::supported_features()) {
     // Version 3 clients read a minimum of 0 as an error (KAFKA-17011): features from 0 on are for version 4.
     if (call.version < 4 && range.min == 0) continue;
@@ -63,20 +68,24 @@ io::Task<ApiVersionsResponse> describe(Call& call, ApiVersionsRequest request) {
   co_return response;
 }
 
-}  // namespace
-
-io::Task<Reply> api_versions(Call& call, Slice body) {
+template <typename CallType>
+io::Task<Reply> serve(CallType& call, Slice body) {
   const protocol::ApiInfo& api = protocol::api_info(protocol::ApiKey::api_versions);
   if (call.version >= api.min_version && call.version <= api.max_stable_version) {
-    return serve_with<&describe, ApiVersionsRequest, ApiVersionsResponse>(call, std::move(body));
+    return serve_with<&describe<CallType>, ApiVersionsRequest, ApiVersionsResponse>(call, std::move(body));
   }
-  return [](Call& newer) -> io::Task<Reply> {  // the client learns what it may ask and asks again
+  return [](CallType& newer) -> io::Task<Reply> {  // the client learns what it may ask and asks again
     newer.version = 0;
     ApiVersionsResponse response;
     response.error_code = code(protocol::ErrorCode::unsupported_version);
-    add_apis(response);
+    add_apis(newer, response);
     co_return respond(newer, response);
   }(call);
 }
+
+}  // namespace
+
+io::Task<Reply> api_versions(Call& call, Slice body) { return serve(call, std::move(body)); }
+io::Task<Reply> api_versions(ControllerCall& call, Slice body) { return serve(call, std::move(body)); }
 
 }  // namespace klamm::handler

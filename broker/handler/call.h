@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 namespace klamm::handler {
 
 class Services;
+class ControllerServices;
 
 // Tells handlers that wait that their connection was closed on this side (idle, stalled, shutdown, a failed write).
 // While a handler waits nothing is read, so that a peer which went is noticed by these only. One a connection, on its
@@ -50,18 +52,31 @@ class Hangup {
   bool gone_ = false;
 };
 
-// What a handler gets besides the decoded request. Lives on the connection's shard until the handler has returned.
-struct Call {
+// What a handler gets besides the decoded request and what it works with. Lives on the connection's shard until the
+// handler has returned.
+struct CallBase {
   std::int16_t api_key = 0;
   std::int32_t correlation_id = 0;
   std::int16_t version = 0;
   const security::RequestContext& context;
-  Services& services;
   // The request has taken its place in the order of effects: the connection's next request may start. Called at most
   // once; returning implies it.
   std::function<void()> enqueued;
   // Who may wait for long ends the wait when this tells so.
   Hangup& hangup;
+};
+
+// By a listener of the broker.
+struct Call : CallBase {
+  Services& services;
+};
+
+// By a listener of the controller, or unpacked from a broker's Envelope. Always on the shard of controller and quorum.
+struct ControllerCall : CallBase {
+  ControllerServices& services;
+  // Set by the handler: the response says that another node is the active controller. In an Envelope that is told
+  // outside of the response, so that the broker which forwarded asks the other one.
+  bool not_controller = false;
 };
 
 // What to send back.
@@ -74,6 +89,8 @@ struct Reply {
   Kind kind = Kind::respond;
   io::Pieces body;
   std::string reason;
+  // The shard on which all the work was done that partitions do, if it was one.
+  std::optional<std::size_t> worked_on = std::nullopt;
 
   static Reply respond(io::Pieces body) { return {Kind::respond, std::move(body), {}}; }
   static Reply silent() { return {Kind::silent, {}, {}}; }

@@ -18,20 +18,27 @@ struct Deletion {
   ErrorCode error = ErrorCode::none;
 };
 
-io::Task<void> delete_here(Services& local, std::vector<Deletion*>& deletions) {
+io::Task<void> delete_one(replica::Partition::Lease lease, Deletion* deletion, Instant deadline) {
+  Result<std::int64_t> low = co_await lease->delete_records_before(deletion->offset, deadline);
+  if (low) {
+    deletion->low_watermark = *low;
+  } else {
+    deletion->error = protocol::code_of(low.error());
+  }
+}
+
+// Beside each other: each waits for the followers.
+io::Task<void> delete_here(Services& local, std::vector<Deletion*>& deletions, Instant deadline) {
+  io::Gate deleting(local.shard);
   for (Deletion* deletion : deletions) {
     Result<replica::Partition::Lease> lease = local.replicas.lease(deletion->topic_id, deletion->partition);
-    if (!lease) {
-      deletion->error = protocol::code_of(lease.error());
-      continue;
-    }
-    Result<std::int64_t> low = co_await (*lease)->delete_records_before(deletion->offset);
-    if (low) {
-      deletion->low_watermark = *low;
+    if (lease) {
+      deleting.spawn(delete_one(std::move(*lease), deletion, deadline));
     } else {
-      deletion->error = protocol::code_of(low.error());
+      deletion->error = protocol::code_of(lease.error());
     }
   }
+  co_await deleting.close();
 }
 
 io::Task<protocol::DeleteRecordsResponse> answer(Call& call, protocol::DeleteRecordsRequest request) {
@@ -56,7 +63,10 @@ io::Task<protocol::DeleteRecordsResponse> answer(Call& call, protocol::DeleteRec
       deletions.push_back(std::move(deletion));
     }
   }
-  auto on_shard = [](Services& there, std::vector<Deletion*>& mine) { return delete_here(there, mine); };
+  const Instant deadline = services.shard.now() + milliseconds(std::max(0, request.timeout_ms));
+  auto on_shard = [deadline](Services& there, std::vector<Deletion*>& mine) {
+    return delete_here(there, mine, deadline);
+  };
   co_await on_each_shard(services, by_shard, on_shard);
   protocol::DeleteRecordsResponse response;
   std::size_t next = 0;

@@ -25,7 +25,11 @@ io::Task<protocol::DescribeClusterResponse> describe(Call& call, protocol::Descr
   context.cluster_id = call.services.cluster_id;
   context.listener = call.context.listener;
   context.random = call.services.shard.random().next();
-  co_return controller::describe_cluster(*image, request, context, call.version);
+  protocol::DescribeClusterResponse response = controller::describe_cluster(*image, request, context, call.version);
+  if (response.error_code == 0 && request.include_cluster_authorized_operations) {
+    response.cluster_authorized_operations = kClusterOperations;
+  }
+  co_return response;
 }
 
 // A page of topics: partitions are counted over all of them, and a cursor tells where the next page begins.
@@ -96,7 +100,7 @@ io::Task<protocol::DescribeTopicPartitionsResponse> describe_partitions(
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   const std::int32_t most = call.services.config.limits().max_request_partition_size_limit;
-  TopicPages pages(*image, call, std::min(most, request.response_partition_limit));
+  TopicPages pages(*image, call, std::max(1, std::min(most, request.response_partition_limit)));
   for (const std::string& name : names) {
     std::int32_t first = 0;
     if (request.cursor) {
@@ -105,6 +109,7 @@ io::Task<protocol::DescribeTopicPartitionsResponse> describe_partitions(
     }
     if (!pages.add(name, first, response)) break;
   }
+  for (auto& topic : response.topics) topic.topic_authorized_operations = kTopicOperations;
   co_return response;
 }
 

@@ -6,6 +6,7 @@
 #include "broker/handler/handlers.h"
 #include "broker/handler/respond.h"
 #include "broker/handler/services.h"
+#include "broker/storage/names.h"
 #include "protocol/messages/describe_configs_request.h"
 #include "protocol/messages/describe_configs_response.h"
 
@@ -18,24 +19,26 @@ using protocol::DescribeConfigsResponse;
 using protocol::ErrorCode;
 using protocol::kafka_error;
 
-Result<std::vector<config::ConfigEntry>> describe_broker(Services& services, const config::BrokerLayers& layers,
-                                                         const std::string& name) {
+Result<std::vector<config::ConfigEntry>> describe_broker(const NodeServices& services,
+                                                         const config::BrokerLayers& layers, const std::string& name) {
   if (name.empty()) return config::describe_cluster_default(layers);
-  if (name != std::to_string(services.broker_id())) {
+  if (name != std::to_string(services.node_id())) {
     return fail(kafka_error(ErrorCode::invalid_request, "Unexpected broker id, expected " +
-                                                            std::to_string(services.broker_id()) +
+                                                            std::to_string(services.node_id()) +
                                                             " or empty string, but received " + name));
   }
   return config::describe_broker(layers);
 }
 
-Result<std::vector<config::ConfigEntry>> describe(Services& services, const metadata::MetadataImage& image,
+Result<std::vector<config::ConfigEntry>> describe(const NodeServices& services, const metadata::MetadataImage& image,
                                                   std::int8_t type, const std::string& name) {
-  const config::BrokerLayers layers{&image.configs.of_broker(services.broker_id()), &image.configs.cluster_default(),
+  const config::BrokerLayers layers{&image.configs.of_broker(services.node_id()), &image.configs.cluster_default(),
                                     &services.config};
   const auto resource = static_cast<ConfigResourceType>(type);
   switch (resource) {
     case ConfigResourceType::topic:
+      if (Result<void> good = storage::check_topic_name(name); !good)
+        return fail(kafka_error(ErrorCode::invalid_topic_exception, good.error().context()));
       if (image.topics.find(std::string_view(name)) == nullptr)
         return fail(kafka_error(ErrorCode::unknown_topic_or_partition));
       return config::describe_topic(layers, image.configs.of_topic(name));
@@ -55,16 +58,17 @@ Result<std::vector<config::ConfigEntry>> describe(Services& services, const meta
 }
 
 void add_entry(auto& result, const config::ConfigEntry& entry, const DescribeConfigsRequest& request,
-               const Call& call) {
+               std::int16_t version) {
   auto& answer = result.configs.emplace_back();
   answer.name = entry.name;
   answer.value = entry.value;
   answer.read_only = entry.read_only;
   answer.is_sensitive = entry.sensitive;
   answer.config_source = static_cast<std::int8_t>(entry.source);
-  if (call.version >= 3) {
+  if (version >= 3) {
     answer.config_type = entry.type;
-    if (request.include_documentation && !entry.doc.empty()) answer.documentation = std::string(entry.doc);
+    answer.documentation = std::nullopt;
+    if (request.include_documentation) answer.documentation = std::string(entry.doc);
   }
   if (!request.include_synonyms) return;
   for (const config::ConfigSynonym& synonym : entry.synonyms) {
@@ -75,7 +79,8 @@ void add_entry(auto& result, const config::ConfigEntry& entry, const DescribeCon
   }
 }
 
-io::Task<DescribeConfigsResponse> answer(Call& call, DescribeConfigsRequest request) {
+template <typename CallType>
+io::Task<DescribeConfigsResponse> answer(CallType& call, DescribeConfigsRequest request) {
   const metadata::ImageRef image = call.services.image();
   DescribeConfigsResponse response;
   for (const auto& resource : request.resources) {
@@ -95,7 +100,7 @@ io::Task<DescribeConfigsResponse> answer(Call& call, DescribeConfigsRequest requ
       const bool wanted = !resource.configuration_keys ||
                           std::find(resource.configuration_keys->begin(), resource.configuration_keys->end(),
                                     entry.name) != resource.configuration_keys->end();
-      if (wanted) add_entry(result, entry, request, call);
+      if (wanted) add_entry(result, entry, request, call.version);
     }
   }
   co_return response;
@@ -104,7 +109,10 @@ io::Task<DescribeConfigsResponse> answer(Call& call, DescribeConfigsRequest requ
 }  // namespace
 
 io::Task<Reply> describe_configs(Call& call, Slice body) {
-  return serve_with<&answer, DescribeConfigsRequest, DescribeConfigsResponse>(call, std::move(body));
+  return serve_with<&answer<Call>, DescribeConfigsRequest, DescribeConfigsResponse>(call, std::move(body));
+}
+io::Task<Reply> describe_configs(ControllerCall& call, Slice body) {
+  return serve_with<&answer<ControllerCall>, DescribeConfigsRequest, DescribeConfigsResponse>(call, std::move(body));
 }
 
 }  // namespace klamm::handler

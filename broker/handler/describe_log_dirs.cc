@@ -1,4 +1,5 @@
 // DescribeLogDirs: the data directories with their space and the replicas in them.
+#include <filesystem>
 #include <map>
 
 #include "broker/handler/handlers.h"
@@ -19,6 +20,7 @@ struct Replica {
   protocol::TopicPartition partition;
   std::int64_t size_bytes = 0;
   std::int64_t lag = 0;
+  bool future = false;
 };
 
 // On each shard.
@@ -30,6 +32,14 @@ io::Task<std::vector<Replica>> list_here(Services& local) {
     replica.partition = name;
     replica.size_bytes = entry.log->size_bytes();
     replica.lag = std::max<std::int64_t>(0, entry.log->high_watermark() - entry.log->log_end_offset());
+  }
+  for (const auto& [name, move] : local.logs.mover().moves()) {
+    Replica& replica = replicas.emplace_back();
+    replica.directory = move->directory;
+    replica.partition = name;
+    replica.size_bytes = move->copy->size_bytes();
+    replica.lag = move->log->log_end_offset() - move->copy->log_end_offset();
+    replica.future = true;
   }
   co_return replicas;
 }
@@ -56,6 +66,7 @@ void add_replicas(auto& result, std::size_t directory, const std::vector<Replica
     each.partition_index = replica.partition.partition.value();
     each.partition_size = replica.size_bytes;
     each.offset_lag = replica.lag;
+    each.is_future_key = replica.future;
   }
 }
 
@@ -85,7 +96,8 @@ io::Task<DescribeLogDirsResponse> answer(Call& call, DescribeLogDirsRequest requ
   DescribeLogDirsResponse response;
   for (std::size_t index = 0; index < states.size(); ++index) {
     auto& result = response.results.emplace_back();
-    result.log_dir = services.shard.files().absolute(states[index].path);
+    const std::filesystem::path full = services.shard.files().absolute(states[index].path);
+    result.log_dir = full.lexically_normal().string();  // "./data" without its dot
     if (!states[index].online) {
       result.error_code = code(protocol::ErrorCode::kafka_storage_error);
       continue;

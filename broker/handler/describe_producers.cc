@@ -5,6 +5,7 @@
 #include "broker/handler/fan_out.h"
 #include "broker/handler/handlers.h"
 #include "broker/handler/respond.h"
+#include "broker/storage/names.h"
 #include "protocol/messages/describe_producers_request.h"
 #include "protocol/messages/describe_producers_response.h"
 #include "protocol/messages/describe_transactions_request.h"
@@ -50,7 +51,9 @@ io::Task<protocol::DescribeProducersResponse> answer(Call& call, protocol::Descr
     for (const std::int32_t partition : topic.partition_indexes) {
       auto question = std::make_unique<Question>();
       question->partition = partition;
-      if (known == nullptr || known->partition(partition) == nullptr) {
+      if (!storage::check_topic_name(topic.name)) {
+        question->error = ErrorCode::invalid_topic_exception;
+      } else if (known == nullptr || known->partition(partition) == nullptr) {
         question->error = ErrorCode::unknown_topic_or_partition;
       } else {
         question->topic_id = known->id;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "broker/handler/services.h"
@@ -14,6 +15,12 @@ namespace klamm::handler {
 // Items by the index of the shard that serves their partition.
 template <typename Item>
 using ByShard = std::map<std::size_t, std::vector<Item*>>;
+
+// The shard of all items, if it is one.
+template <typename Item>
+std::optional<std::size_t> only_shard(const ByShard<Item>& by_shard) {
+  return by_shard.size() == 1 ? std::optional(by_shard.begin()->first) : std::nullopt;
+}
 
 // Runs `function(services_of_shard, items)` (a coroutine) on every shard that has items, beside each other; returns
 // when all have returned. The items belong to the caller, who must not look at them meanwhile.

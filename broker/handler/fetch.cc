@@ -1,9 +1,10 @@
 // Fetch: reads what each partition has, waits for more if it is too little, answers with file regions that leave by
-// sendfile. Consumers, and clients with incremental sessions (fetch_session.h).
+// sendfile. Consumers and followers, with or without incremental sessions (fetch_session.h).
 #include <algorithm>
 
 #include "broker/handler/fan_out.h"
 #include "broker/handler/handlers.h"
+#include "broker/handler/leader_hints.h"
 #include "broker/handler/respond.h"
 #include "broker/replica/fetch_wait.h"
 #include "protocol/messages/fetch_request.h"
@@ -24,51 +25,59 @@ struct Read {
   bool whole_first_batch = true;                // still allowed to return one batch over the limit
   std::int64_t limit_bytes = 0;
 
-  storage::FetchData data;
-  std::int64_t high_watermark = -1;
-  std::int64_t last_stable_offset = -1;
-  std::int64_t log_start_offset = -1;
-  std::optional<storage::EpochEnd> diverging;
+  replica::FetchFound found;
+  std::optional<std::int32_t> nearer;  // the replica that the client had better read from
   std::optional<Error> error;
-  std::int32_t leader = -1;
-  std::int32_t leader_epoch = -1;
+  LeaderHint leader;
   std::uint64_t moves_seen = 0;
 };
 
+// What holds for all partitions of the request.
 struct Limits {
   std::int64_t max_bytes = 0;
   std::int64_t min_bytes = 0;
   storage::FetchIsolation isolation = storage::FetchIsolation::high_watermark;
+  std::int32_t replica = -1;  // the follower who asks
+  std::int64_t replica_epoch = -1;
+  bool leader_only = true;
+  bool first_look = true;
+  std::string_view rack;  // of a client that may be sent to a nearer replica (KIP-392); else empty
+  replica::Move waits_for() const { return replica >= 0 ? replica::Move::log_end : replica::Move::high_watermark; }
 };
 
-io::Task<Result<void>> read_partition(replica::Partition& partition, Read& read, const Limits& limits) {
-  Result<void> leader = partition.check_leader(read.asked->current_leader_epoch);
-  if (!leader) {
-    read.leader = partition.state().leader;
-    read.leader_epoch = partition.state().leader_epoch;
-    co_return leader;
-  }
-  storage::Log& log = partition.log();
-  read.high_watermark = log.high_watermark();
-  read.last_stable_offset = log.last_stable_offset();
-  read.log_start_offset = log.log_start_offset();
-  if (read.asked->last_fetched_epoch >= 0) {  // KIP-595: tell a reader that its history differs from ours
-    const storage::EpochEnd end = log.end_offset_for_epoch(read.asked->last_fetched_epoch);
-    if (end.epoch < 0) co_return fail(kafka_error(ErrorCode::offset_out_of_range));
-    if (end.epoch < read.asked->last_fetched_epoch || end.end_offset < read.asked->fetch_offset) {
-      read.diverging = end;
-      co_return Result<void>();
-    }
-  }
-  storage::ReadRequest request;
-  request.offset = read.asked->fetch_offset;
-  request.max_bytes = read.limit_bytes;
-  request.isolation = limits.isolation;
-  request.min_one_batch = read.whole_first_batch;
-  Result<storage::FetchData> data = co_await log.read(request);
-  KLAMM_CO_TRY(data);
-  read.data = std::move(*data);
-  co_return Result<void>();
+constexpr std::string_view kRackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+// Sends the client to a replica that is nearer to it, if there is one (KIP-392).
+Result<void> look_for_nearer(Services& local, replica::Partition& partition, Read& read, const Limits& limits) {
+  const metadata::ImageRef image = local.image();
+  const auto racks = [&image](std::int32_t id) {
+    const metadata::BrokerRegistration* broker = image->cluster.broker(id);
+    return broker != nullptr && broker->active() ? broker->rack : std::nullopt;
+  };
+  Result<void> allowed = partition.check_replica(read.asked->current_leader_epoch);
+  KLAMM_TRY(allowed);
+  read.nearer = partition.nearest_replica(limits.rack, read.asked->fetch_offset, racks);
+  if (!read.nearer) return {};
+  read.found.high_watermark = partition.log().high_watermark();
+  read.found.last_stable_offset = partition.log().last_stable_offset();
+  read.found.log_start_offset = partition.log().log_start_offset();
+  return {};
+}
+
+replica::FetchAsk ask_for(const Read& read, const Limits& limits) {
+  replica::FetchAsk ask;
+  ask.current_leader_epoch = read.asked->current_leader_epoch;
+  ask.offset = read.asked->fetch_offset;
+  ask.last_fetched_epoch = read.asked->last_fetched_epoch;
+  ask.log_start_offset = read.asked->log_start_offset;
+  ask.max_bytes = read.limit_bytes;
+  ask.min_one_batch = read.whole_first_batch;
+  ask.isolation = limits.isolation;
+  ask.replica = limits.replica;
+  ask.replica_epoch = limits.replica_epoch;
+  ask.leader_only = limits.leader_only;
+  ask.first_look = limits.first_look;
+  return ask;
 }
 
 // What is left of the response's size, handed from shard to shard.
@@ -83,15 +92,29 @@ io::Task<void> read_here(Services& local, std::vector<Read*>& reads, const Limit
     Result<replica::Partition::Lease> lease = local.replicas.lease(read->topic->id, read->asked->partition);
     if (!lease) {
       read->error = std::move(lease).error();
+      read->leader = leader_of(*read->topic, read->asked->partition);
       continue;
     }
-    read->moves_seen = (*lease)->moves();
+    read->moves_seen = (*lease)->moves(limits.waits_for());
     read->whole_first_batch = !budget.something;
     read->limit_bytes = std::clamp<std::int64_t>(budget.left_bytes, 0, std::max(0, read->asked->max_bytes));
-    Result<void> done = co_await read_partition(**lease, *read, limits);
-    if (!done) read->error = std::move(done).error();
-    budget.left_bytes -= read->data.size_bytes;
-    budget.something |= read->data.size_bytes > 0;
+    Result<void> done;
+    if (!limits.rack.empty()) done = look_for_nearer(local, **lease, *read, limits);
+    if (done && !read->nearer) {
+      replica::FetchAsk ask = ask_for(*read, limits);
+      if (limits.replica >= 0 && local.replicas.holds_back(**lease, limits.replica)) {
+        ask.max_bytes = 0;
+        ask.min_one_batch = false;
+      }
+      done = co_await (*lease)->fetch(ask, read->found);
+      if (limits.replica >= 0) local.replicas.note_sent(**lease, read->found.data.size_bytes);
+    }
+    if (!done) {
+      read->error = std::move(done).error();
+      read->leader = {(*lease)->state().leader, (*lease)->state().leader_epoch};
+    }
+    budget.left_bytes -= read->found.data.size_bytes;
+    budget.something |= read->found.data.size_bytes > 0;
   }
 }
 
@@ -116,6 +139,11 @@ struct Asked {
   std::vector<FetchPartition> in_full;    // without a session
   bool incremental = false;               // only what changed is answered
 };
+
+// The broker that fetches as a follower; -1: a consumer.
+std::int32_t follower_of(const FetchRequest& request, std::int16_t version) {
+  return std::max(-1, version >= 15 ? request.replica_state.replica_id : request.replica_id);
+}
 
 FetchPartition to_partition(const auto& topic, const auto& partition) {
   FetchPartition asked;
@@ -152,9 +180,22 @@ Result<Asked> what_is_asked(Services& services, const Call& call, const FetchReq
     for (const auto& partition : topic.partitions) asked.in_full.push_back(to_partition(topic, partition));
   }
   if (request.session_epoch == 0) {
-    asked.session = services.fetch_sessions.create(asked.in_full, by_id, services.shard.now());
+    asked.session = services.fetch_sessions.create(asked.in_full, by_id, follower_of(request, call.version) >= 0,
+                                                   services.shard.now());
   }
   return asked;
+}
+
+// The client's session may have been begun on another shard.
+io::Task<void> bring_session(Services& services, std::int32_t id) {
+  for (Services* there : services.everywhere) {
+    if (there == &services || services.fetch_sessions.contains(id)) continue;
+    auto take = [there, id]() -> io::Task<std::shared_ptr<FetchSession>> {
+      co_return there->fetch_sessions.give_away(id);
+    };
+    std::shared_ptr<FetchSession> session = co_await io::call(services.shard, there->shard, take);
+    if (session) services.fetch_sessions.adopt(std::move(session), services.shard.now());
+  }
 }
 
 std::vector<std::unique_ptr<Read>> plan(Services& services, const metadata::MetadataImage& image, bool by_id,
@@ -187,24 +228,29 @@ std::vector<std::unique_ptr<Read>> plan(Services& services, const metadata::Meta
 bool enough(const std::vector<std::unique_ptr<Read>>& reads, const Limits& limits) {
   std::int64_t bytes = 0;
   for (const auto& read : reads) {
-    if (read->error || read->diverging) return true;
-    bytes += read->data.size_bytes;
+    if (read->error || read->found.diverging || read->nearer) return true;
+    bytes += read->found.data.size_bytes;
+    // A follower that is to follow in deleting is waited for.
+    if (limits.replica >= 0 && read->asked->answered_log_start >= 0 &&
+        read->found.log_start_offset != read->asked->answered_log_start) {
+      return true;
+    }
   }
   return bytes >= limits.min_bytes;
 }
 
 // Waits until one of the partitions moves; true if one did before the deadline, and the client is still there.
-io::Task<bool> wait_for_more(Call& call, ByShard<Read>& by_shard, Instant deadline) {
+io::Task<bool> wait_for_more(Call& call, ByShard<Read>& by_shard, replica::Move move, Instant deadline) {
   Services& services = call.services;
   replica::FetchWait wait(services.shard);
   const Hangup::Watch watch(call.hangup, [&wait] { wait.give_up(); });
   for (auto& [index, reads] : by_shard) {
     Services* there = services.everywhere[index];
     std::vector<replica::Watched> watched;
-    auto take_leases = [there, mine = &reads, into = &watched]() -> io::Task<void> {
+    auto take_leases = [there, mine = &reads, into = &watched, move]() -> io::Task<void> {
       for (Read* read : *mine) {
         Result<replica::Partition::Lease> lease = there->replicas.lease(read->topic->id, read->asked->partition);
-        if (lease) into->push_back({std::move(*lease), read->moves_seen});
+        if (lease) into->push_back({std::move(*lease), read->moves_seen, move});
       }
       co_return;
     };
@@ -218,13 +264,13 @@ io::Task<bool> wait_for_more(Call& call, ByShard<Read>& by_shard, Instant deadli
 
 void fill_partition(auto& answer, const Call& call, Read& read, const Limits& limits) {
   answer.partition_index = read.asked->partition;
-  answer.high_watermark = read.high_watermark;
-  answer.last_stable_offset = limits.isolation == storage::FetchIsolation::committed ? read.last_stable_offset : -1;
-  answer.log_start_offset = read.log_start_offset;
-  answer.records = wire::Records(std::move(read.data.records));
+  answer.high_watermark = read.found.high_watermark;
+  answer.last_stable_offset = read.found.last_stable_offset;
+  answer.log_start_offset = read.found.log_start_offset;
+  answer.records = wire::Records(std::move(read.found.data.records));
   if (limits.isolation == storage::FetchIsolation::committed) {
     answer.aborted_transactions.emplace();
-    for (const storage::AbortedTransaction& aborted : read.data.aborted) {
+    for (const storage::AbortedTransaction& aborted : read.found.data.aborted) {
       auto& each = answer.aborted_transactions->emplace_back();
       each.producer_id = aborted.producer_id;
       each.first_offset = aborted.first_offset;
@@ -232,28 +278,36 @@ void fill_partition(auto& answer, const Call& call, Read& read, const Limits& li
   } else {
     answer.aborted_transactions = std::nullopt;
   }
-  if (read.diverging && call.version >= 12) {
-    answer.diverging_epoch.epoch = read.diverging->epoch;
-    answer.diverging_epoch.end_offset = read.diverging->end_offset;
+  if (read.found.diverging && call.version >= 12) {
+    answer.diverging_epoch.epoch = read.found.diverging->epoch;
+    answer.diverging_epoch.end_offset = read.found.diverging->end_offset;
   }
+  if (read.nearer) answer.preferred_read_replica = *read.nearer;
   if (!read.error) return;
   answer.error_code = code(*read.error);
+  answer.aborted_transactions = std::nullopt;
+  // As Kafka has it: what is not there has no transactions, of what cannot be read nothing is said.
+  const ErrorCode error = protocol::code_of(*read.error);
+  if (error == ErrorCode::unknown_topic_or_partition || error == ErrorCode::unknown_topic_id) {
+    answer.aborted_transactions.emplace();
+  }
   answer.high_watermark = -1;
   answer.last_stable_offset = -1;
   answer.log_start_offset = -1;
-  if (call.version >= 12 && read.leader >= 0) {
-    answer.current_leader.leader_id = read.leader;
-    answer.current_leader.leader_epoch = read.leader_epoch;
+  if (call.version >= 12 && wants_leader_hint(*read.error) && read.leader.leader >= 0) {
+    answer.current_leader.leader_id = read.leader.leader;
+    answer.current_leader.leader_epoch = read.leader.leader_epoch;
   }
 }
 
 bool changed(const Read& read) {
-  return read.error || read.diverging || read.data.size_bytes > 0 ||
-         read.high_watermark != read.asked->answered_high_watermark ||
-         read.log_start_offset != read.asked->answered_log_start;
+  return read.error || read.found.diverging || read.nearer || read.found.data.size_bytes > 0 ||
+         read.found.high_watermark != read.asked->answered_high_watermark ||
+         read.found.log_start_offset != read.asked->answered_log_start;
 }
 
-FetchResponse answer(const Call& call, Asked& asked, std::vector<std::unique_ptr<Read>>& reads, const Limits& limits) {
+FetchResponse answer(const Call& call, const metadata::MetadataImage& image, Asked& asked,
+                     std::vector<std::unique_ptr<Read>>& reads, const Limits& limits) {
   FetchResponse response;
   response.session_id = asked.session ? asked.session->id : 0;
   FetchTopic last_topic;
@@ -266,6 +320,9 @@ FetchResponse answer(const Call& call, Asked& asked, std::vector<std::unique_ptr
       topic.topic_id = last_topic.id;
     }
     fill_partition(response.responses.back().partitions.emplace_back(), call, *read, limits);
+    if (call.version >= 16 && read->error && wants_leader_hint(*read->error)) {
+      add_leader_endpoint(response.node_endpoints, image, call.context.listener, read->leader);
+    }
   }
   return response;
 }
@@ -278,10 +335,30 @@ void note_answered(Asked& asked, const std::vector<std::unique_ptr<Read>>& reads
   for (const std::unique_ptr<Read>& read : reads) {
     if (next == order.end() || &*next != read->asked) return;  // the session was changed meanwhile
     const auto current = next++;
-    current->answered_high_watermark = read->error ? -1 : read->high_watermark;
-    current->answered_log_start = read->error ? -1 : read->log_start_offset;
-    if (read->data.size_bytes > 0) asked.session->move_to_end(current);
+    current->answered_high_watermark = read->error ? -1 : read->found.high_watermark;
+    current->answered_log_start = read->error ? -1 : read->found.log_start_offset;
+    if (read->found.data.size_bytes > 0) asked.session->move_to_end(current);
   }
+}
+
+Limits limits_of(const FetchRequest& request, const Call& call) {
+  const config::BrokerConfig& config = call.services.config;
+  Limits limits;
+  limits.max_bytes = std::min(request.max_bytes, config.limits().fetch_max_bytes);
+  limits.min_bytes = std::min<std::int64_t>(request.min_bytes, limits.max_bytes);
+  limits.replica = follower_of(request, call.version);
+  if (limits.replica >= 0) {
+    if (call.version >= 15) limits.replica_epoch = request.replica_state.replica_epoch;
+    limits.isolation = storage::FetchIsolation::log_end;
+    return limits;
+  }
+  if (request.isolation_level == 1) limits.isolation = storage::FetchIsolation::committed;
+  limits.leader_only = call.version < 11;  // KIP-392
+  if (call.version >= 11 && !request.rack_id.empty() &&
+      config.values().find_string("replica.selector.class") == kRackAwareSelector) {
+    limits.rack = request.rack_id;
+  }
+  return limits;
 }
 
 }  // namespace
@@ -290,6 +367,9 @@ io::Task<Reply> fetch(Call& call, Slice body) {
   Result<FetchRequest> request = wire::decode_request<FetchRequest>(std::move(body), call.version);
   if (!request) co_return Reply::close(request.error().message());
   Services& services = call.services;
+  if (request->session_id != 0 && !services.fetch_sessions.contains(request->session_id)) {
+    co_await bring_session(services, request->session_id);
+  }
   Result<Asked> asked = what_is_asked(services, call, *request);
   if (!asked) {
     FetchResponse refused;
@@ -297,10 +377,7 @@ io::Task<Reply> fetch(Call& call, Slice body) {
     if (call.version < 7) refused.error_code = 0;
     co_return respond(call, refused);
   }
-  Limits limits;
-  limits.max_bytes = std::min(request->max_bytes, services.config.limits().fetch_max_bytes);
-  limits.min_bytes = std::min<std::int64_t>(request->min_bytes, limits.max_bytes);
-  if (request->isolation_level == 1) limits.isolation = storage::FetchIsolation::committed;
+  Limits limits = limits_of(*request, call);
   const Instant deadline = services.shard.now() + milliseconds(std::max(0, request->max_wait_ms));
 
   for (;;) {
@@ -312,13 +389,16 @@ io::Task<Reply> fetch(Call& call, Slice body) {
     co_await read_all(services, by_shard, first_shard, limits);
     bool answer_now = reads.empty() || enough(reads, limits) || services.shard.now() >= deadline;
     if (!answer_now) {
-      const bool moved = co_await wait_for_more(call, by_shard, deadline);
+      const bool moved = co_await wait_for_more(call, by_shard, limits.waits_for(), deadline);
       answer_now = !moved;
     }
+    limits.first_look = false;
     if (!answer_now) continue;
-    FetchResponse response = answer(call, *asked, reads, limits);
+    FetchResponse response = answer(call, *image, *asked, reads, limits);
     note_answered(*asked, reads);
-    co_return respond(call, response);
+    Reply reply = respond(call, response);
+    reply.worked_on = only_shard(by_shard);
+    co_return reply;
   }
 }
 

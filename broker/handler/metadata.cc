@@ -1,6 +1,7 @@
 // Metadata: brokers, topics and their leaders, as this broker's image has them; creates missing topics where allowed.
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "broker/handler/handlers.h"
 #include "broker/handler/respond.h"
@@ -18,6 +19,9 @@ namespace {
 using protocol::ErrorCode;
 using protocol::MetadataRequest;
 using protocol::MetadataResponse;
+
+// How long a client's question waits for the topics that it makes. Then the client asks again.
+constexpr Duration kCreationPatience = 5s;
 
 void add_topic(MetadataResponse& response, const metadata::MetadataImage& image, const metadata::TopicImage& topic,
                const Call& call) {
@@ -52,25 +56,31 @@ void add_missing(MetadataResponse& response, std::optional<std::string> name, co
 io::Task<void> create_missing(Call& call, MetadataResponse& response, std::vector<std::string> names) {
   Services& services = call.services;
   protocol::CreateTopicsRequest request;
-  request.timeout_ms = 30'000;
+  request.timeout_ms = static_cast<std::int32_t>(kCreationPatience / 1ms);
   for (const std::string& name : names) {
     auto& topic = request.topics.emplace_back();
     topic.name = name;
     topic.num_partitions = -1;
     topic.replication_factor = -1;
   }
-  auto create = [&services, &call, &request]() -> io::Task<protocol::CreateTopicsResponse> {
-    security::RequestContext context = call.context;
-    context.api_version = protocol::CreateTopicsRequest::kMaxVersion;
-    protocol::CreateTopicsResponse created = co_await services.controller.create_topics(context, std::move(request));
-    co_return created;
+  const Instant deadline = services.shard.now() + kCreationPatience;
+  auto create = [&services, &call, &request, deadline]() {
+    return services.forwarder.ask(request, call.context, deadline);
   };
-  protocol::CreateTopicsResponse created = co_await io::call(services.shard, services.controller_shard, create);
-  for (const auto& topic : created.topics) {
+  Result<protocol::CreateTopicsResponse> created = co_await io::call(services.shard, services.controller_shard, create);
+  if (!created) {
+    services.logger.warning("topics were not created: {}", created.error().message());
+    for (std::string& name : names) {
+      add_missing(response, std::move(name), {}, ErrorCode::unknown_topic_or_partition);
+    }
+    co_return;
+  }
+  for (const auto& topic : created->topics) {
     ErrorCode error = static_cast<ErrorCode>(topic.error_code);
-    if (error == ErrorCode::none || error == ErrorCode::topic_already_exists) error = ErrorCode::leader_not_available;
-    if (error == ErrorCode::not_controller || error == ErrorCode::request_timed_out)
+    if (error == ErrorCode::none || error == ErrorCode::topic_already_exists || error == ErrorCode::not_controller ||
+        error == ErrorCode::request_timed_out) {
       error = ErrorCode::unknown_topic_or_partition;
+    }
     add_missing(response, topic.name, {}, error);
   }
 }
@@ -88,7 +98,23 @@ void add_brokers(MetadataResponse& response, const metadata::MetadataImage& imag
   }
 }
 
-io::Task<MetadataResponse> describe(Call& call, MetadataRequest request) {
+// Before version 12 topics are asked for by name only, though the field for the id is there.
+bool asks_by_id_too_early(const MetadataRequest& request, std::int16_t version) {
+  if (!request.topics || version >= 12) return false;
+  return std::any_of(request.topics->begin(), request.topics->end(),
+                     [](const auto& topic) { return !topic.name || topic.topic_id != Uuid(); });
+}
+
+MetadataResponse refuse_ids(const MetadataRequest& request) {
+  MetadataResponse response;
+  for (const auto& topic : *request.topics) {
+    add_missing(response, topic.name.value_or(""), topic.topic_id, ErrorCode::invalid_request);
+  }
+  return response;
+}
+
+io::Task<MetadataResponse> describe_topics(Call& call, const MetadataRequest& request) {
+  if (asks_by_id_too_early(request, call.version)) co_return refuse_ids(request);
   Services& services = call.services;
   const metadata::ImageRef image = services.image();
   MetadataResponse response;
@@ -102,16 +128,15 @@ io::Task<MetadataResponse> describe(Call& call, MetadataRequest request) {
     co_return response;
   }
   std::vector<std::string> missing;
+  std::set<std::string_view> named;
   for (const auto& topic : *request.topics) {
+    if (topic.name && !named.insert(*topic.name).second) continue;
     if (!topic.name) {
       const metadata::TopicImage* known = image->topics.find(topic.topic_id);
       if (known != nullptr) {
         add_topic(response, *image, *known, call);
       } else {
-        // Names may be null from version 12 on.
-        std::optional<std::string> name;
-        if (call.version < 12) name.emplace();
-        add_missing(response, std::move(name), topic.topic_id, ErrorCode::unknown_topic_id);
+        add_missing(response, std::nullopt, topic.topic_id, ErrorCode::unknown_topic_id);
       }
     } else if (const metadata::TopicImage* known = image->topics.find(std::string_view(*topic.name))) {
       add_topic(response, *image, *known, call);
@@ -124,6 +149,17 @@ io::Task<MetadataResponse> describe(Call& call, MetadataRequest request) {
     }
   }
   if (!missing.empty()) co_await create_missing(call, response, std::move(missing));
+  co_return response;
+}
+
+io::Task<MetadataResponse> describe(Call& call, MetadataRequest request) {
+  MetadataResponse response = co_await describe_topics(call, request);
+  if (call.version >= 8 && request.include_topic_authorized_operations) {
+    for (auto& topic : response.topics) topic.topic_authorized_operations = kTopicOperations;
+  }
+  if (call.version >= 8 && call.version <= 10 && request.include_cluster_authorized_operations) {
+    response.cluster_authorized_operations = kClusterOperations;
+  }
   co_return response;
 }
 

@@ -1,8 +1,12 @@
 // Produce: appends each partition's batch on the partition's shard, then waits as acks asks for.
+#include <algorithm>
+
 #include "broker/handler/fan_out.h"
 #include "broker/handler/handlers.h"
+#include "broker/handler/leader_hints.h"
 #include "broker/handler/respond.h"
 #include "broker/handler/services.h"
+#include "broker/storage/batch_summary.h"
 #include "protocol/messages/produce_request.h"
 #include "protocol/messages/produce_response.h"
 
@@ -14,15 +18,14 @@ using protocol::kafka_error;
 
 // One partition of the request on its way: filled on the partition's shard.
 struct Work {
-  Uuid topic_id;
+  const metadata::TopicImage* topic = nullptr;  // null: not known
   std::int32_t partition = 0;
   Slice records;
   replica::Partition::Lease lease;
   storage::AppendInfo info;
   std::vector<storage::RecordError> record_errors;
   std::optional<Error> error;
-  std::int32_t leader = -1;
-  std::int32_t leader_epoch = -1;
+  LeaderHint leader;
 };
 
 struct Produced {
@@ -34,9 +37,10 @@ struct Produced {
 // On the partitions' shard.
 io::Task<void> append_here(Services& local, std::vector<Work*>& works, const Produced& produced) {
   for (Work* work : works) {
-    Result<replica::Partition::Lease> lease = local.replicas.lease(work->topic_id, work->partition);
+    Result<replica::Partition::Lease> lease = local.replicas.lease(work->topic->id, work->partition);
     if (!lease) {
       work->error = std::move(lease).error();
+      work->leader = leader_of(*work->topic, work->partition);
       continue;
     }
     work->lease = std::move(*lease);
@@ -50,26 +54,48 @@ io::Task<void> append_here(Services& local, std::vector<Work*>& works, const Pro
       work->info = *info;
     } else {
       work->error = std::move(info).error();
-      work->leader = work->lease->state().leader;
-      work->leader_epoch = work->lease->state().leader_epoch;
+      work->leader = {work->lease->state().leader, work->lease->state().leader_epoch};
     }
-    if (!appended || produced.acks != -1) work->lease = {};
+    if (!appended || work->lease->is_settled(work->info, produced.acks == -1)) work->lease = {};
   }
 }
 
-io::Task<void> commit_here(std::vector<Work*>& works, const Produced& produced) {
-  for (Work* work : works) {
-    if (!work->lease) continue;
-    Result<void> committed = co_await work->lease->committed(work->info.last_offset + 1, produced.deadline);
-    if (!committed) work->error = std::move(committed).error();
-    work->lease = {};
+io::Task<void> settle(Work& work, const Produced& produced) {
+  Result<void> settled = co_await work.lease->settled(work.info, produced.acks == -1, produced.deadline);
+  if (!settled) {
+    work.error = std::move(settled).error();
+    work.leader = {work.lease->state().leader, work.lease->state().leader_epoch};
   }
+  work.lease = {};
+}
+
+// Beside each other: one flush of the disk serves many.
+io::Task<void> settle_here(Services& local, std::vector<Work*>& works, const Produced& produced) {
+  io::Gate settling(local.shard);
+  for (Work* work : works) {
+    if (work->lease) settling.spawn(settle(*work, produced));
+  }
+  co_await settling.close();
 }
 
 // What a produced batch may look like is checked by the log; here only that there is one.
 Result<Slice> records_of(const wire::Records& records) {
   if (records.is_null() || records.empty()) return fail(kafka_error(ErrorCode::invalid_record, "no record batch"));
   return records.slice();
+}
+
+// Whoever sends transactional batches must name their transaction.
+bool lacks_transactional_id(const protocol::ProduceRequest& request) {
+  if (request.transactional_id) return false;
+  for (const auto& topic : request.topic_data) {
+    for (const auto& partition : topic.partition_data) {
+      if (partition.records.is_null()) continue;
+      const std::optional<storage::BatchSummary> batch =
+          storage::BatchSummary::parse(partition.records.slice().bytes());
+      if (batch && batch->is_transactional()) return true;
+    }
+  }
+  return false;
 }
 
 const metadata::TopicImage* find_topic(const metadata::MetadataImage& image, const Call& call, const auto& topic) {
@@ -90,6 +116,7 @@ io::Task<Reply> produce(Call& call, Slice body) {
   const metadata::ImageRef image = services.image();
   Produced produced{request->acks, call.version, services.shard.now() + milliseconds(std::max(0, request->timeout_ms))};
   const bool valid_acks = produced.acks >= -1 && produced.acks <= 1;
+  const bool unnamed_transaction = lacks_transactional_id(*request);
 
   std::vector<std::unique_ptr<Work>> works;
   ByShard<Work> by_shard;
@@ -99,7 +126,9 @@ io::Task<Reply> produce(Call& call, Slice body) {
       auto work = std::make_unique<Work>();
       work->partition = partition.index;
       Result<Slice> records = records_of(partition.records);
-      if (!valid_acks) {
+      if (unnamed_transaction) {
+        work->error = kafka_error(ErrorCode::transactional_id_authorization_failed);
+      } else if (!valid_acks) {
         work->error = kafka_error(ErrorCode::invalid_required_acks);
       } else if (known == nullptr) {
         work->error =
@@ -109,7 +138,7 @@ io::Task<Reply> produce(Call& call, Slice body) {
       } else if (!records) {
         work->error = std::move(records).error();
       } else {
-        work->topic_id = known->id;
+        work->topic = known;
         work->records = std::move(*records);
         by_shard[services.serving(*known, partition.index).shard.index()].push_back(work.get());
       }
@@ -121,15 +150,18 @@ io::Task<Reply> produce(Call& call, Slice body) {
   auto append = [&produced](Services& there, std::vector<Work*>& mine) { return append_here(there, mine, produced); };
   co_await on_each_shard(services, by_shard, append);
   call.enqueued();
-  if (produced.acks == -1) {
-    auto commit = [&produced](Services&, std::vector<Work*>& mine) { return commit_here(mine, produced); };
-    co_await on_each_shard(services, by_shard, commit);
+  const bool unsettled = std::any_of(works.begin(), works.end(), [](const auto& work) { return bool(work->lease); });
+  if (unsettled) {
+    auto settle = [&produced](Services& there, std::vector<Work*>& mine) { return settle_here(there, mine, produced); };
+    co_await on_each_shard(services, by_shard, settle);
   }
   if (produced.acks == 0) {
     for (const auto& work : works) {
       if (work->error) co_return Reply::close("produce with acks=0 failed: " + work->error->message());
     }
-    co_return Reply::silent();
+    Reply silent = Reply::silent();
+    silent.worked_on = only_shard(by_shard);
+    co_return silent;
   }
 
   protocol::ProduceResponse response;
@@ -158,15 +190,16 @@ io::Task<Reply> produce(Call& call, Slice body) {
           record_error.batch_index_error_message = wrong.message;
         }
       }
-      const ErrorCode error = protocol::code_of(*work.error);
-      if (call.version >= 10 &&
-          (error == ErrorCode::not_leader_or_follower || error == ErrorCode::fenced_leader_epoch)) {
-        answer.current_leader.leader_id = work.leader;
-        answer.current_leader.leader_epoch = work.leader_epoch;
+      if (call.version >= 10 && wants_leader_hint(*work.error)) {
+        answer.current_leader.leader_id = work.leader.leader;
+        answer.current_leader.leader_epoch = work.leader.leader_epoch;
+        add_leader_endpoint(response.node_endpoints, *services.image(), call.context.listener, work.leader);
       }
     }
   }
-  co_return respond(call, response);
+  Reply reply = respond(call, response);
+  reply.worked_on = only_shard(by_shard);
+  co_return reply;
 }
 
 }  // namespace klamm::handler

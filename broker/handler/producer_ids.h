@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "base/result.h"
-#include "broker/controller/controller.h"
+#include "broker/controller/controller_channel.h"
 #include "io/shard.h"
 #include "io/sync.h"
 
@@ -13,18 +14,24 @@ namespace klamm::handler {
 // Lives on the controller's shard; call it from there.
 class ProducerIds {
  public:
-  ProducerIds(io::Shard& shard, controller::Controller& controller, std::int32_t broker_id)
-      : controller_(controller), broker_id_(broker_id), refilling_(shard) {}
-  void set_broker_epoch(std::int64_t epoch) { broker_epoch_ = epoch; }
+  // `broker_epoch` tells that of now.
+  ProducerIds(io::Shard& shard, controller::ControllerChannel& controller, std::int32_t broker_id,
+              std::function<std::int64_t()> broker_epoch)
+      : shard_(shard),
+        controller_(controller),
+        broker_id_(broker_id),
+        broker_epoch_(std::move(broker_epoch)),
+        refilling_(shard) {}
   // The next unused id; COORDINATOR_LOAD_IN_PROGRESS if no block can be had now.
   io::Task<Result<std::int64_t>> next();
 
  private:
   io::Task<Result<void>> refill();
 
-  controller::Controller& controller_;
+  io::Shard& shard_;
+  controller::ControllerChannel& controller_;
   std::int32_t broker_id_;
-  std::int64_t broker_epoch_ = -1;
+  std::function<std::int64_t()> broker_epoch_;
   std::int64_t next_ = 0;
   std::int64_t end_ = 0;
   io::AsyncMutex refilling_;

@@ -15,15 +15,15 @@ namespace klamm::handler {
 // The frame of a response: size, header, message. A message that its version cannot carry is our own fault: it closes
 // the connection with a reason instead of sending nonsense.
 template <wire::Message Response>
-Reply respond(const Call& call, const Response& response) {
+Reply respond(const CallBase& call, const Response& response) {
   const Result<void> fits = response.check(call.version);
   if (!fits) return Reply::close("response does not fit its version: " + fits.error().message());
   return Reply::respond(protocol::encode_response(response, call.version, call.correlation_id));
 }
 
-// Handler of `Response handle(Call&, Request)` (a coroutine).
-template <auto function, wire::Message Request, wire::Message Response>
-io::Task<Reply> serve_with(Call& call, Slice body) {
+// Handler of `Response handle(Call&, Request)` (a coroutine), or of the same with a ControllerCall.
+template <auto function, wire::Message Request, wire::Message Response, typename CallType>
+io::Task<Reply> serve_with(CallType& call, Slice body) {
   Result<Request> request = wire::decode_request<Request>(std::move(body), call.version);
   if (!request) co_return Reply::close(request.error().message());
   Response response = co_await function(call, std::move(*request));

@@ -11,6 +11,12 @@
 
 namespace klamm::handler {
 
+// What everybody may do where no authorizer says otherwise, as the bits of AclOperation's numbers: all that there is to
+// do with a topic (READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS) or with the cluster
+// (CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE).
+constexpr std::int32_t kTopicOperations = 0x0df8;
+constexpr std::int32_t kClusterOperations = 0x1fa0;
+
 // A partition as clients on one listener see it.
 struct PartitionView {
   protocol::ErrorCode error = protocol::ErrorCode::none;

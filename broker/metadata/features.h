@@ -50,6 +50,13 @@ struct MetadataVersion {
     return level >= 30 ? 4 : level >= 17 ? 3 : level >= 8 ? 2 : 1;
   }
   std::int16_t partition_record_version() const noexcept { return level >= 23 ? 2 : level >= 17 ? 1 : 0; }
+  // What brokers speak among themselves: Fetch 13 has topic ids, 15 replica epochs, 17 directory ids.
+  std::int16_t fetch_version() const noexcept {
+    return level >= 27 ? 18 : level >= 21 ? 17 : level >= 19 ? 16 : level >= 10 ? 15 : level == 9 ? 14 : 13;
+  }
+  std::int16_t list_offsets_version() const noexcept {
+    return level >= 29 ? 11 : level >= 25 ? 10 : level >= 21 ? 9 : level >= 9 ? 8 : 7;
+  }
   bool directory_assignment() const noexcept { return level >= 17; }
   bool elr() const noexcept { return level >= 23; }
   bool cordoned_directories() const noexcept { return level >= 30; }

@@ -70,7 +70,8 @@ Result<void> Loader::take(const raft::Batch& batch) {
   }
   last_loaded_offset_ = batch.last_offset;
   bytes_since_snapshot_ += batch.size_bytes;
-  if (!in_transaction_) provenance_ = {batch.last_offset, batch.epoch, batch.append_timestamp_ms, raft_.kraft_version()};
+  if (!in_transaction_)
+    provenance_ = {batch.last_offset, batch.epoch, batch.append_timestamp_ms, raft_.kraft_version()};
   return {};
 }
 

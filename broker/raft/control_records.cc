@@ -126,6 +126,12 @@ Slice leader_change_batch(const LeaderChange& change, std::int64_t base_offset, 
   return batch.build(base_offset, epoch, now_ms);
 }
 
+Slice voters_batch(const VoterSet& voters, std::int64_t base_offset, std::int32_t epoch, TimestampMs now_ms) {
+  ControlBatch batch;
+  batch.add(ControlType::kraft_voters, wire::encode_message(to_record(voters), 0));
+  return batch.build(base_offset, epoch, now_ms);
+}
+
 Slice snapshot_header_batch(TimestampMs last_contained_ms, const VoterSet* voters, std::int32_t epoch,
                             TimestampMs now_ms) {
   protocol::SnapshotHeaderRecord message;

@@ -23,6 +23,9 @@ struct LeaderChange {
 };
 Slice leader_change_batch(const LeaderChange& change, std::int64_t base_offset, std::int32_t epoch, TimestampMs now_ms);
 
+// A change of the voters: the Voters record alone.
+Slice voters_batch(const VoterSet& voters, std::int64_t base_offset, std::int32_t epoch, TimestampMs now_ms);
+
 // A snapshot's first batch: its header and, where kraft.version is 1, KRaftVersion and the voters.
 Slice snapshot_header_batch(TimestampMs last_contained_ms, const VoterSet* voters, std::int32_t epoch,
                             TimestampMs now_ms);

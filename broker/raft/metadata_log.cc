@@ -2,15 +2,17 @@
 
 #include <fmt/format.h>
 
+#include "broker/raft/raft_wire.h"
 #include "broker/storage/checkpoint.h"
 #include "broker/storage/names.h"
+#include "protocol/error.h"
 #include "protocol/record/batch.h"
 
 namespace klamm::raft {
 namespace {
 
-constexpr Uuid kMetadataTopicId{0, 1};
 constexpr std::uint64_t kMostSnapshotBytes = std::uint64_t{1} << 34;
+constexpr std::int64_t kMostPartBytes = 8 << 20;  // of a snapshot, read at once
 
 config::LogConfig log_config(const MetadataLogOptions& options) {
   config::LogConfig config;
@@ -76,6 +78,8 @@ io::Task<Result<std::unique_ptr<MetadataLog>>> MetadataLog::open(io::Shard& shar
   KLAMM_CO_TRY(log);
   self->log_ = std::move(*log);
   Result<void> reconciled = co_await self->reconcile();
+  // What a killed process has left in memory of the system counts as flushed from here on.
+  if (reconciled) reconciled = co_await self->log_->flush();
   if (!reconciled) {
     co_await self->log_->abandon();
     co_return fail(std::move(reconciled).error());
@@ -153,6 +157,27 @@ io::Task<Result<void>> MetadataLog::append(Slice batch, std::int32_t epoch, std:
   co_return Result<void>();
 }
 
+io::Task<Result<void>> MetadataLog::append_fetched(Slice records, std::int32_t epoch, std::int64_t base_offset,
+                                                   std::int64_t last_offset) {
+  if (end_offset() != base_offset) {
+    co_return fail(Errc::corrupt, fmt::format("{}: the log ends at {}, but offset {} was fetched", directory_,
+                                              end_offset(), base_offset));
+  }
+  Result<storage::AppendInfo> info = co_await log_->append_as_follower(std::move(records), epoch);
+  KLAMM_CO_TRY(info);
+  if (info->last_offset != last_offset) {
+    co_return fail(Errc::corrupt, fmt::format("{}: fetched records up to {} were stored up to {}", directory_,
+                                              last_offset, info->last_offset));
+  }
+  co_return Result<void>();
+}
+
+io::Task<Result<void>> MetadataLog::truncate_to(std::int64_t offset) {
+  Result<bool> cut = co_await log_->truncate_to(offset);
+  KLAMM_CO_TRY(cut);
+  co_return Result<void>();
+}
+
 io::Task<Result<void>> MetadataLog::flush() {
   Result<void> flushed = co_await log_->flush();
   co_return flushed;
@@ -219,6 +244,89 @@ io::Task<Result<void>> MetadataLog::store_snapshot(SnapshotId id, std::vector<Sl
   KLAMM_CO_TRY(written);
   snapshots_.insert(id);
   co_return Result<void>();
+}
+
+io::Task<Result<MetadataLog::SnapshotPart>> MetadataLog::read_snapshot_part(SnapshotId id, std::int64_t position,
+                                                                            std::int64_t max_bytes) {
+  std::string path = io::join_path(directory_, snapshot_file_name(id));
+  Result<std::shared_ptr<io::File>> file = co_await shard_.files().open(std::move(path), io::OpenMode::read);
+  KLAMM_CO_TRY(file);
+  Result<std::uint64_t> size = co_await (*file)->size();
+  KLAMM_CO_TRY(size);
+  SnapshotPart part;
+  part.size = static_cast<std::int64_t>(*size);
+  if (position < 0 || position >= part.size) {
+    co_return fail(protocol::kafka_error(protocol::ErrorCode::position_out_of_range,
+                                         fmt::format("position {} of a snapshot of {} bytes", position, part.size)));
+  }
+  const std::int64_t wanted = std::min({part.size - position, std::max<std::int64_t>(max_bytes, 1), kMostPartBytes});
+  Buffer::Ref buffer = Buffer::allocate(static_cast<std::size_t>(wanted));
+  const MutableBytes into(buffer->data(), static_cast<std::size_t>(wanted));
+  Result<std::size_t> got = co_await (*file)->read(static_cast<std::uint64_t>(position), into);
+  KLAMM_CO_TRY(got);
+  part.bytes = Slice(buffer, *got);
+  co_return std::move(part);
+}
+
+std::string MetadataLog::part_path(SnapshotId id) const {
+  return io::join_path(directory_, fmt::format("{:020}-{:010}.checkpoint.part", id.end_offset, id.epoch));
+}
+
+io::Task<Result<void>> MetadataLog::write_snapshot_part(SnapshotId id, std::int64_t position, Slice bytes) {
+  Result<std::shared_ptr<io::File>> file = co_await shard_.files().open(part_path(id), io::OpenMode::create);
+  KLAMM_CO_TRY(file);
+  if (position == 0) {
+    Result<void> emptied = co_await (*file)->truncate(0);
+    KLAMM_CO_TRY(emptied);
+  }
+  const Bytes parts[] = {bytes.bytes()};
+  Result<void> written = co_await (*file)->write(static_cast<std::uint64_t>(position), parts);
+  co_return written;
+}
+
+// Reads all of it: a snapshot that does not decode must not take the place of a log that does.
+io::Task<Result<ControlFacts>> MetadataLog::check_part(SnapshotId id) {
+  Result<Slice> content = co_await io::read_file(shard_.files(), part_path(id), kMostSnapshotBytes);
+  KLAMM_CO_TRY(content);
+  SnapshotReader reader(id, std::move(*content));
+  ControlFacts facts;
+  for (bool first = true;; first = false) {
+    Result<std::optional<Batch>> batch = reader.next();
+    KLAMM_CO_TRY(batch);
+    if (!*batch) break;
+    if (first) facts = (*batch)->control_facts;
+  }
+  co_return std::move(facts);
+}
+
+io::Task<Result<ControlFacts>> MetadataLog::install_snapshot(SnapshotId id) {
+  io::FileSystem& files = shard_.files();
+  const std::string part = part_path(id);
+  Result<ControlFacts> facts = co_await check_part(id);
+  if (!facts) {
+    Result<void> removed = co_await files.remove(part);
+    static_cast<void>(removed);
+    co_return fail(std::move(facts).error());
+  }
+  Result<std::shared_ptr<io::File>> file = co_await files.open(part, io::OpenMode::read_write);
+  KLAMM_CO_TRY(file);
+  Result<void> done = co_await (*file)->sync();
+  KLAMM_CO_TRY(done);
+  done = co_await files.set_read_only(part);
+  KLAMM_CO_TRY(done);
+  done = co_await files.rename(part, io::join_path(directory_, snapshot_file_name(id)));
+  KLAMM_CO_TRY(done);
+  done = co_await files.sync_directory(directory_);
+  KLAMM_CO_TRY(done);
+  snapshots_.insert(id);
+  done = co_await log_->truncate_fully_and_start_at(id.end_offset);
+  KLAMM_CO_TRY(done);
+  for (const SnapshotId& old : std::vector<SnapshotId>(snapshots_.begin(), snapshots_.end())) {
+    if (old == id) continue;
+    done = co_await drop_snapshot(old);
+    KLAMM_CO_TRY(done);
+  }
+  co_return std::move(facts);
 }
 
 io::Task<Result<std::uint64_t>> MetadataLog::snapshot_size(SnapshotId id) {

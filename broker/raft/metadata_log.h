@@ -42,15 +42,23 @@ class MetadataLog {
 
   std::int64_t start_offset() const noexcept { return log_->log_start_offset(); }
   std::int64_t end_offset() const noexcept { return log_->log_end_offset(); }
+  // After a fault of the disk that leaves it in doubt.
+  bool failed() const noexcept { return log_->failed(); }
   std::int64_t size_bytes() const noexcept { return log_->size_bytes(); }
   // Epoch of the last record, also where that is in the snapshot only; 0 if there never was one.
   std::int32_t last_epoch() const;
+  const storage::LeaderEpochs& leader_epochs() const noexcept { return log_->leader_epochs(); }
   // Epoch of the record at `offset`, as far as the log knows it.
   std::optional<std::int32_t> epoch_at(std::int64_t offset) const { return log_->leader_epochs().epoch_at(offset); }
   void set_high_watermark(std::int64_t offset) { log_->set_high_watermark(offset); }
 
   // Appends one batch that has its offsets and epoch already; the log must end at `base_offset`.
   io::Task<Result<void>> append(Slice batch, std::int32_t epoch, std::int64_t base_offset, std::int64_t last_offset);
+  // Appends whole batches as a leader sent them, the first of them beginning where the log ends.
+  io::Task<Result<void>> append_fetched(Slice records, std::int32_t epoch, std::int64_t base_offset,
+                                        std::int64_t last_offset);
+  // Cuts all at or above `offset`.
+  io::Task<Result<void>> truncate_to(std::int64_t offset);
   // Everything that was written before the call is on the disk when it returns.
   io::Task<Result<void>> flush();
 
@@ -68,6 +76,18 @@ class MetadataLog {
   io::Task<Result<SnapshotReader>> read_snapshot(SnapshotId id);
   // Stores a finished snapshot. Success without a word if it is there already.
   io::Task<Result<void>> store_snapshot(SnapshotId id, std::vector<Slice> batches);
+  // What the file of a snapshot holds from `position` on, up to `max_bytes`, and how large it is. Errc::not_found if
+  // there is none, POSITION_OUT_OF_RANGE beyond its end.
+  struct SnapshotPart {
+    std::int64_t size = 0;
+    Slice bytes;
+  };
+  io::Task<Result<SnapshotPart>> read_snapshot_part(SnapshotId id, std::int64_t position, std::int64_t max_bytes);
+  // Writes a part of a snapshot that comes from the leader; position 0 begins it anew.
+  io::Task<Result<void>> write_snapshot_part(SnapshotId id, std::int64_t position, Slice bytes);
+  // What was written so is whole: gives it its name, and begins the log anew at its end, without what was there before.
+  // Returns what its header tells. Errc::corrupt, and the file is gone, if it is no sound snapshot.
+  io::Task<Result<ControlFacts>> install_snapshot(SnapshotId id);
   // Drops old snapshots and what of the log they cover, by metadata.max.retention.*; at least one snapshot stays.
   io::Task<Result<void>> clean(TimestampMs now_ms);
 
@@ -82,6 +102,8 @@ class MetadataLog {
   io::Task<Result<void>> reconcile();
   io::Task<Result<std::uint64_t>> snapshot_size(SnapshotId id);
   io::Task<Result<void>> drop_snapshot(SnapshotId id);
+  io::Task<Result<ControlFacts>> check_part(SnapshotId id);
+  std::string part_path(SnapshotId id) const;
 
   io::Shard& shard_;
   MetadataLogOptions options_;

@@ -31,9 +31,9 @@ std::string format_quorum_state(const QuorumState& state) {
   for (const std::int32_t voter : state.static_voters) {
     voters += fmt::format(R"({}{{"voterId":{}}})", voters.empty() ? "" : ",", voter);
   }
-  return fmt::format(
-      R"({{"clusterId":"","leaderId":{},"leaderEpoch":{},"votedId":{},"appliedOffset":0,"currentVoters":[{}],"data_version":0}})",
-      state.leader_id, state.leader_epoch, voted_id, voters);
+  return fmt::format(R"({{"clusterId":"","leaderId":{},"leaderEpoch":{},"votedId":{},"appliedOffset":0,)"
+                     R"("currentVoters":[{}],"data_version":0}})",
+                     state.leader_id, state.leader_epoch, voted_id, voters);
 }
 
 Result<QuorumState> parse_quorum_state(std::string_view text) {

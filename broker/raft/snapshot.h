@@ -3,7 +3,6 @@
 // (footer). Offsets inside count from 0; every batch carries the snapshot's epoch.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,20 +13,12 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "broker/raft/control_records.h"
+#include "broker/raft/snapshot_id.h"
 #include "broker/raft/voters.h"
 #include "io/file.h"
 #include "io/shard.h"
 
 namespace klamm::raft {
-
-// What a snapshot holds: all below the (exclusive) end offset. Epoch: of the last record below it.
-struct SnapshotId {
-  std::int64_t end_offset = 0;
-  std::int32_t epoch = 0;
-  friend auto operator<=>(const SnapshotId&, const SnapshotId&) = default;
-};
-// What `storage format` writes of the voters.
-constexpr SnapshotId kBootstrapSnapshotId{0, 0};
 
 // "00000000000000000042-0000000003.checkpoint"
 std::string snapshot_file_name(const SnapshotId& id);

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/uuid.h"
@@ -52,8 +53,13 @@ class VoterSet {
     const auto found = by_id_.find(id);
     return found == by_id_.end() ? nullptr : &found->second;
   }
-  // True if the replica votes: the id is there, and the directories are the same where both are known.
+  // True if the replica votes: the id is there, and with this directory if the set knows directories.
   bool contains(const ReplicaKey& replica) const;
+  // Where to reach a voter: its endpoint of that listener, else its first. Empty if it is none or has none.
+  std::optional<Endpoint> address_of(std::int32_t id, std::string_view listener) const;
+  // This set with another entry, or without one.
+  VoterSet with(Voter voter) const;
+  VoterSet without(std::int32_t id) const;
   bool is_only(const ReplicaKey& replica) const { return size() == 1 && contains(replica); }
   friend bool operator==(const VoterSet&, const VoterSet&) = default;
 

@@ -13,13 +13,13 @@ class FetchWait::Listener final : public MoveListener {
     watched_ = std::move(watched);
     bool moved = false;
     for (Watched& each : watched_) {
-      each.partition->listen(*this);
-      moved |= each.partition->moves() != each.moves_seen;
+      each.partition->listen(*this, each.move);
+      moved |= each.partition->moves(each.move) != each.moves_seen;
     }
     if (moved) partition_moved();
   }
   void stop() {
-    for (Watched& each : watched_) each.partition->unlisten(*this);
+    for (Watched& each : watched_) each.partition->unlisten(*this, each.move);
     watched_.clear();
   }
   void partition_moved() override {

@@ -11,10 +11,11 @@
 
 namespace klamm::replica {
 
-// What was read of one partition, on its shard: its moves() before the read.
+// What was read of one partition, on its shard: its moves() before the read, of the kind that the reader waits for.
 struct Watched {
   Partition::Lease partition;
   std::uint64_t moves_seen = 0;
+  Move move = Move::high_watermark;
 };
 
 // Lives on the connection's shard, in the frame of the fetch. Every watch() must be followed by stop() before it ends.

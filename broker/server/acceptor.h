@@ -18,6 +18,12 @@
 
 namespace klamm::server {
 
+// What is set for one listener alone, besides the limits of all.
+struct ListenerLimits {
+  std::int64_t max_connections = 2'147'483'647;             // listener.name.<name>.max.connections
+  std::int32_t max_creation_rate = CreationRate::kNoLimit;  // listener.name.<name>.max.connection.creation.rate
+};
+
 struct ConnectionLimits {
   std::int64_t max_connections = 2'147'483'647;                       // max.connections: serving pauses at this many
   std::int64_t max_connections_per_ip = 2'147'483'647;                // max.connections.per.ip: more are closed at once
@@ -27,6 +33,7 @@ struct ConnectionLimits {
   std::int32_t rate_samples = 11;                                     // quota.window.num
   // The brokers' own listener: where there are others, it does not wait for max_connections or the rate.
   std::string protected_listener;
+  std::map<std::string, ListenerLimits, std::less<>> by_listener;  // of those that have limits of their own
 };
 
 class Acceptor {
@@ -37,9 +44,17 @@ class Acceptor {
 
   // Binds one listener; connections wait in the kernel's backlog until start(). Fails with the address in the context
   // if it cannot be bound. `tls`: what its connections speak, null for a plain one.
-  Result<io::Endpoint> listen(std::string name, io::Endpoint at, int backlog,
+  Result<io::Endpoint> listen(std::string name, io::Endpoint at, int backlog, io::SocketBuffers buffers = {},
                               std::shared_ptr<const io::tls::Context> tls = nullptr);
-  // Begins to accept on all listeners.
+  // Until start() connections wait in the backlog for so long; from then on they are closed at once, so that clients go
+  // on to another broker instead of waiting for answers.
+  void turn_away_after(Duration patience);
+  // From the next connection on; those that are there stay.
+  void set_limits(ConnectionLimits limits);
+  void set_tls(const std::string& listener, std::shared_ptr<const io::tls::Context> tls);
+  // What the connections of a listener speak now; null for a plain one.
+  std::shared_ptr<const io::tls::Context> tls_of(const std::string& listener) const;
+  // Begins to serve on all listeners.
   void start();
   // Stops accepting. Connections that were handed out live on.
   io::Task<void> close();
@@ -49,16 +64,23 @@ class Acceptor {
     std::string name;
     std::unique_ptr<io::Listener> listener;
     std::shared_ptr<const io::tls::Context> tls;
+    std::int64_t max_connections;
+    CreationRate rate;
+    std::int64_t connections = 0;
   };
+  void begin_accepting();
+  io::Task<void> lose_patience(Instant when);
   io::Task<void> accept_loop(Bound& bound);
-  io::Task<void> wait_for_place(const std::string& listener);
-  bool has_place(const std::string& listener) const;
+  ListenerLimits limits_of(const std::string& listener) const;
+  io::Task<void> wait_for_place(Bound& bound);
+  bool has_place(const Bound& bound) const;
   bool is_protected(const std::string& listener) const;
   io::Task<void> drop(std::unique_ptr<io::Stream> stream, std::size_t shard);
-  bool admit(const std::string& address);
-  void connection_ended(const std::string& address);
+  bool admit(const std::string& address, Bound& bound);
+  void connection_ended(const std::string& address, Bound& bound, std::size_t seat);
+  bool may_move(std::size_t from, std::size_t to);
   io::Task<void> hand_over(std::unique_ptr<io::Stream> stream, Bound& bound, std::size_t shard);
-  void report_end(const std::string& address, std::size_t shard);
+  void report_end(io::Shard& here, const std::string& address, Bound& bound, std::size_t seat);
 
   io::Shards& shards_;
   io::Shard& home_;
@@ -69,11 +91,14 @@ class Acceptor {
   std::vector<std::unique_ptr<Bound>> listeners_;
   std::map<std::string, std::int64_t> by_address_;
   std::int64_t connections_ = 0;
-  std::int64_t peak_ = 0;  // most connections since memory was last given back
+  std::vector<std::int64_t> seated_;  // connections by shard
+  std::int64_t peak_ = 0;             // most connections since memory was last given back
   std::size_t next_shard_ = 0;
   io::Signal room_;
   io::Signal stopping_;
   io::Gate running_;
+  bool accepting_ = false;
+  bool serving_ = false;
   bool closed_ = false;
 };
 

@@ -17,6 +17,8 @@ class CreationRate {
   explicit CreationRate(std::int32_t per_second, Duration sample = 1s, std::int32_t samples = 11)
       : quota_(per_second), sample_(sample), samples_(samples) {}
 
+  // From the next connection on.
+  void set_quota(std::int32_t per_second) { quota_ = per_second; }
   // Counts a connection. How long the acceptor is to wait before it serves this one: until the rate is down at the
   // quota, but never longer than one sample. A start from rest may use up what the whole window allows.
   Duration record(Instant now);

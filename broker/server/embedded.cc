@@ -1,11 +1,8 @@
-// klamm::Broker: a Node with threads of its own.
+// klamm::Broker: one node in this process.
 #include <stdexcept>
 
 #include "broker/config/broker_config.h"
-#include "broker/metadata/format.h"
-#include "broker/server/node.h"
-#include "broker/storage/checkpoint.h"
-#include "io/machine.h"
+#include "broker/server/embedded_node.h"
 #include "klamm/broker.h"
 
 namespace klamm {
@@ -30,71 +27,37 @@ Result<config::BrokerConfig> configure(const BrokerOptions& options) {
   return config::BrokerConfig::parse(std::move(settings));
 }
 
-io::Task<Result<void>> format_if_new(io::Shard& shard, const config::BrokerConfig& config) {
-  for (const std::string& directory : config.log_dirs()) {
-    Result<std::optional<storage::MetaProperties>> meta =
-        co_await storage::load_meta_properties(shard.files(), directory);
-    if (!meta || *meta) co_return Result<void>();  // what is wrong is told at the start
-  }
-  metadata::FormatOptions format;
-  format.cluster_id = Uuid::random(shard.random()).text();
-  format.node_id = config.node_id();
-  format.log_dirs = config.log_dirs();
-  format.metadata_log_dir = config.metadata_log_dir();
-  Result<metadata::FormatReport> report = co_await metadata::format_storage(shard, std::move(format));
-  KLAMM_CO_TRY(report);
-  co_return Result<void>();
-}
-
-io::MachineOptions machine_options(const BrokerOptions& options) {
-  io::MachineOptions machine;
-  machine.shards = options.shards;
-  machine.disk_threads = 2;
-  machine.memory_files = options.directory.empty();
-  return machine;
-}
-
 }  // namespace
 
 class Broker::Impl {
  public:
   Impl(const BrokerOptions& options, config::BrokerConfig config)
-      : machine_(machine_options(options)), config_(std::move(config)) {
-    logger_ = options.log ? Logger(options.log, LogLevel::info) : Logger(stderr_sink(), LogLevel::warning);
-  }
+      : node_(std::move(config), {options.shards, options.directory.empty(), {}, options.log}) {}
   ~Impl() { stop(); }
 
   Result<void> start() {
-    Result<void> started = machine_.run(0, start_node());
+    Result<void> started = node_.machine().run(0, start_node());
     if (!started) return started;
-    for (const server::BoundListener& listener : node_->listeners()) {
+    for (const server::BoundListener& listener : node_.node().listeners()) {
       if (!bootstrap_.empty()) bootstrap_ += ",";
       bootstrap_ += listener.endpoint.text();
     }
     return {};
   }
   void stop() {
-    if (node_) machine_.run(0, stop_node());
+    if (node_.running()) node_.machine().run(0, node_.stop());
   }
   const std::string& bootstrap_servers() const { return bootstrap_; }
 
  private:
   io::Task<Result<void>> start_node() {
-    Result<void> formatted = co_await format_if_new(machine_.at(0), config_);
+    Result<void> formatted = co_await node_.format_if_new({});
     KLAMM_CO_TRY(formatted);
-    node_ = std::make_unique<server::Node>(machine_, server::NodeOptions{config_, logger_, {}});
-    Result<void> started = co_await node_->start();
+    Result<void> started = co_await node_.start();
     co_return started;
   }
-  io::Task<void> stop_node() {
-    co_await node_->stop();
-    node_.reset();
-  }
 
-  io::Machine machine_;
-  config::BrokerConfig config_;
-  Logger logger_;
-  std::unique_ptr<server::Node> node_;
+  server::EmbeddedNode node_;
   std::string bootstrap_;
 };
 

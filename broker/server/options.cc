@@ -2,11 +2,25 @@
 
 #include <algorithm>
 
+#include "broker/config/registry.h"
+
 namespace klamm::server {
 namespace {
 
 // Several requests of one client may wait for their replies; this many are enough to keep it busy.
 constexpr std::size_t kOutstandingReplies = 128;
+
+// What is set for one listener, under its prefix; no limit if nothing is.
+std::int64_t listener_limit(const config::BrokerConfig& config, std::string_view listener, std::string_view name) {
+  constexpr std::int64_t kNoLimit = CreationRate::kNoLimit;
+  const ConfigMap& given = config.values().originals();
+  const auto found = given.find(config::listener_prefix(listener).append(name));
+  const ConfigKey* key = config::find_broker_key(name);
+  if (found == given.end() || key == nullptr) return kNoLimit;
+  const Result<ConfigValue> value = parse_value(*key, found->second);
+  const std::int64_t* number = value ? std::get_if<std::int64_t>(&*value) : nullptr;
+  return number == nullptr ? kNoLimit : *number;
+}
 
 }  // namespace
 
@@ -34,6 +48,13 @@ ConnectionLimits connection_limits(const config::BrokerConfig& config) {
   connections.rate_sample = std::chrono::seconds(config.values().get_int("quota.window.size.seconds"));
   connections.rate_samples = config.values().get_int("quota.window.num");
   connections.protected_listener = config.inter_broker_listener();
+  for (const config::Endpoint& each : config.listeners()) {
+    ListenerLimits own;
+    own.max_connections = listener_limit(config, each.listener, "max.connections");
+    own.max_creation_rate =
+        static_cast<std::int32_t>(listener_limit(config, each.listener, "max.connection.creation.rate"));
+    connections.by_listener.emplace(each.listener, own);
+  }
   return connections;
 }
 

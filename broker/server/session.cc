@@ -33,34 +33,31 @@ bool may_pile_up(const Slice& frame) {
 
 }  // namespace
 
-Session::Session(io::Shard& shard, std::unique_ptr<io::Stream> stream, SessionOptions options, RequestMemory& memory,
-                 const Dispatch& dispatch, Logger logger)
+Session::Session(io::Shard& shard, Connected connection, SessionOptions options, RequestMemory& memory,
+                 const Dispatch& dispatch, const MayMove& may_move, Logger logger)
     : shard_(shard),
-      stream_(std::move(stream)),
-      options_(std::move(options)),
+      connection_(std::move(connection)),
+      options_(options),
       memory_(memory),
       dispatch_(dispatch),
+      may_move_(may_move),
       logger_(std::move(logger)),
-      reader_(options_.max_request_bytes),
       progress_(shard),
       handlers_(shard),
-      last_active_(shard.now()) {
-  context_.client_address = stream_->peer().host;
-  context_.listener = options_.listener;
-}
+      last_active_(shard.now()) {}
 
 io::Task<void> Session::run() {
   Result<void> ended = co_await secure();
   if (ended) ended = co_await read_loop();
   if (!ended && !(ended.error() == Errc::end_of_stream) && !(ended.error() == Errc::cancelled)) {
-    logger_.info("connection from {} closed: {}", stream_->peer().text(), ended.error().message());
+    logger_.info("connection from {} closed: {}", stream().peer().text(), ended.error().message());
   }
   // Replies to what was accepted still go out, unless the connection itself is gone.
   end_burst();
   const bool peer_gone = !ended && ended.error().code().category() == std::system_category();
   if (peer_gone) close();
   while (outstanding_ > 0 && !closed_) co_await progress_.wait();
-  close();
+  if (!moves_to_) close();
   co_await handlers_.close();
   for (const std::unique_ptr<Slot>& slot : slots_) slot->memory.release();
   slots_.clear();
@@ -69,7 +66,7 @@ io::Task<void> Session::run() {
 void Session::close() {
   if (closed_) return;
   closed_ = true;
-  stream_->close();
+  stream().close();
   hangup_.hang_up();
   progress_.notify_all();
 }
@@ -87,7 +84,7 @@ bool Session::is_stalling(Instant now) const {
   const Duration elapsed = now - reserved_at_;
   if (elapsed < kStallPatience) return false;
   const auto seconds = static_cast<std::uint64_t>(elapsed / 1s);
-  return reader_.received_bytes() < seconds * kSlowestBytesPerSecond;
+  return connection_.reader.received_bytes() < seconds * kSlowestBytesPerSecond;
 }
 
 // Replies wait that the peer does not take.
@@ -102,12 +99,14 @@ io::Task<Result<void>> Session::secure() {
   KLAMM_CO_TRY(shaken);
   last_active_ = shard_.now();
   std::string subject = options_.tls->peer_subject();
-  if (!subject.empty()) context_.principal.name = std::move(subject);
+  if (!subject.empty()) connection_.context.principal.name = std::move(subject);
   co_return Result<void>();
 }
 
 io::Task<Result<void>> Session::read_loop() {
   while (!closed_) {
+    if (elsewhere_in_a_row_ >= ask_after_) co_await ask_to_move();
+    if (moves_to_) co_return Result<void>();
     if (is_full()) end_burst();
     while (is_full() && !closed_) co_await progress_.wait();
     Reservation memory;
@@ -133,7 +132,7 @@ io::Task<Result<void>> Session::read_loop() {
 // The next frame of the burst, or of the next one. Memory for a large frame is reserved before most of it is read.
 io::Task<Result<Slice>> Session::next_frame(Reservation& memory) {
   for (;;) {
-    Result<std::optional<Slice>> frame = reader_.next();
+    Result<std::optional<Slice>> frame = connection_.reader.next();
     if (!frame) co_return fail(std::move(frame).error());
     if (*frame) {
       reserved_at_ = Instant::never();
@@ -148,20 +147,21 @@ io::Task<Result<Slice>> Session::next_frame(Reservation& memory) {
       bursting_ = true;
       co_return std::move(**frame);
     }
-    const std::size_t begun = reader_.begun_bytes();
+    const std::size_t begun = connection_.reader.begun_bytes();
     const bool large = begun > kSmallBytes;
-    if (large && memory.gate == nullptr && reader_.received_bytes() >= kReserveFromBytes) {
+    if (large && memory.gate == nullptr && connection_.reader.received_bytes() >= kReserveFromBytes) {
       co_await reserve_large(begun, memory);
     }
-    Result<std::size_t> got =
-        large && memory.gate == nullptr ? reader_.fill(*stream_, kSmallBytes) : reader_.fill(*stream_);
+    Result<std::size_t> got = large && memory.gate == nullptr ? connection_.reader.fill(stream(), kSmallBytes)
+                                                              : connection_.reader.fill(stream());
     if (got) {
       last_active_ = shard_.now();
       continue;
     }
     if (got.error() == Errc::would_block) {
       end_burst();
-      co_await stream_->ready(io::Direction::read);
+      stream().expect(connection_.reader.missing_bytes());
+      co_await stream().ready(io::Direction::read);
       continue;
     }
     if (got.error() == Errc::end_of_stream && begun > 0)
@@ -187,13 +187,32 @@ io::Task<void> Session::serve(Slot& slot, Slice frame) {
     slot.enqueued = true;
     progress_.notify_all();
   };
-  handler::Reply reply = co_await dispatch_(std::move(frame), context_, std::move(enqueued), hangup_);
+  handler::Reply reply = co_await dispatch_(std::move(frame), connection_.context, std::move(enqueued), hangup_);
+  if (reply.worked_on) note_place(*reply.worked_on);
   slot.memory.release();  // the frame is gone; the reply counts on its own
   slot.reply = std::move(reply);
   unsent_bytes_ += bytes_in_memory(slot.reply.body);
   slot.done = slot.enqueued = true;
   if (!bursting_) flush_soon();
   progress_.notify_all();
+}
+
+void Session::note_place(std::size_t worked_on) {
+  if (worked_on != elsewhere_) elsewhere_in_a_row_ = 0;
+  elsewhere_ = worked_on;
+  if (worked_on != shard_.index()) ++elsewhere_in_a_row_;
+}
+
+io::Task<void> Session::ask_to_move() {
+  const std::size_t to = elsewhere_;
+  bool granted = false;
+  if (may_move_ && options_.tls == nullptr) {
+    end_burst();
+    granted = co_await may_move_(shard_.index(), to);
+  }
+  if (granted) moves_to_ = to;
+  elsewhere_in_a_row_ = 0;
+  ask_after_ *= 2;
 }
 
 void Session::end_burst() {
@@ -213,7 +232,7 @@ io::Pieces Session::take_ready() {
     Slot& slot = *slots_.front();
     if (slot.reply.kind == handler::Reply::Kind::close) {
       if (!pieces.empty()) break;  // what was answered before goes out first
-      logger_.info("connection from {} closed: {}", stream_->peer().text(), slot.reply.reason);
+      logger_.info("connection from {} closed: {}", stream().peer().text(), slot.reply.reason);
       close();
       break;
     }
@@ -233,8 +252,9 @@ io::Task<void> Session::flush() {
     const std::size_t taken = before - slots_.size();
     if (!pieces.empty()) {
       const std::uint64_t bytes = bytes_in_memory(pieces);
-      Result<void> written = co_await io::write_all(*stream_, std::move(pieces), &written_bytes_);
+      Result<void> written = co_await io::write_all(stream(), std::move(pieces), &written_bytes_);
       if (!written) close();
+      last_active();
       unsent_bytes_ -= bytes;
     }
     outstanding_ -= taken;

@@ -6,6 +6,9 @@ namespace klamm::server {
 namespace {
 // How often connections are looked at while memory is short.
 constexpr Duration kStallCheck = 1s;
+// Connections are looked at so many times in the idle time, and when the next one may have to go: a client that takes a
+// reply in pieces is known to be alive only by looking.
+constexpr int kIdleChecks = 8;
 }  // namespace
 
 SessionHost::SessionHost(io::Shard& shard, SessionHostOptions options, Dispatch dispatch, Logger logger)
@@ -22,34 +25,63 @@ SessionHost::SessionHost(io::Shard& shard, SessionHostOptions options, Dispatch 
   };
 }
 
-void SessionHost::start(std::unique_ptr<io::Stream> stream, std::string listener, std::function<void()> ended,
+void SessionHost::join(std::vector<SessionHost*> hosts, MayMove may_move) {
+  hosts_ = std::move(hosts);
+  may_move_ = std::move(may_move);
+}
+
+void SessionHost::start(std::unique_ptr<io::Stream> stream, std::string listener, Ended ended,
                         std::shared_ptr<const io::tls::Context> tls) {
+  security::RequestContext context;
+  context.client_address = stream->peer().host;
+  context.listener = std::move(listener);
+  io::tls::TlsStream* secured = nullptr;
+  if (tls) {
+    auto made = io::tls::TlsStream::server(shard_, std::move(stream), std::move(tls));
+    secured = made.get();
+    stream = std::move(made);
+  }
+  begin({std::move(stream), rpc::FrameReader(options_.max_request_bytes), std::move(context)}, secured,
+        std::move(ended));
+}
+
+void SessionHost::begin(Connected connection, io::tls::TlsStream* tls, Ended ended) {
   if (running_.closed()) {
-    stream->close();
-    ended();
+    connection.stream->close();
+    ended(shard_, shard_.index());
     return;
   }
   SessionOptions options;
   options.max_request_bytes = options_.max_request_bytes;
   options.max_outstanding_replies = options_.max_outstanding_replies;
-  options.listener = std::move(listener);
-  if (tls) {
-    auto secured = io::tls::TlsStream::server(shard_, std::move(stream), std::move(tls));
-    options.tls = secured.get();
-    stream = std::move(secured);
-  }
-  auto session = std::make_unique<Session>(shard_, std::move(stream), std::move(options), memory_, dispatch_, logger_);
+  options.tls = tls;
+  auto session =
+      std::make_unique<Session>(shard_, std::move(connection), options, memory_, dispatch_, may_move_, logger_);
   running_.spawn(serve(std::move(session), std::move(ended)));
   if (options_.max_idle != Duration::max() && !idle_check_.armed() && !sessions_.empty())
-    idle_check_.arm_in(options_.max_idle);
+    idle_check_.arm_in(options_.max_idle / kIdleChecks);
 }
 
-io::Task<void> SessionHost::serve(std::unique_ptr<Session> session, std::function<void()> ended) {
+io::Task<void> SessionHost::serve(std::unique_ptr<Session> session, Ended ended) {
   const auto place = sessions_.insert(sessions_.end(), session.get());
   co_await session->run();
   sessions_.erase(place);
+  const std::size_t seat = session->moves_to().value_or(shard_.index());
+  Connected connection = std::move(*session).depart();
   session.reset();
-  ended();
+  std::unique_ptr<io::Stream> moved;
+  if (seat != shard_.index()) moved = connection.stream->move_to(hosts_[seat]->shard_);
+  if (!moved) {
+    connection.stream.reset();
+    ended(shard_, seat);
+    co_return;
+  }
+  connection.stream = std::move(moved);
+  auto arrive = [there = hosts_[seat], &connection, &ended]() -> io::Task<void> {
+    there->begin(std::move(connection), nullptr, std::move(ended));
+    co_return;
+  };
+  co_await io::call(shard_, hosts_[seat]->shard_, arrive);
 }
 
 // Closes what has been idle for too long and comes back when the next one may be.
@@ -66,7 +98,7 @@ void SessionHost::close_idle() {
       next = std::min(next, expires);
     }
   }
-  if (next != Instant::never()) idle_check_.arm_at(next);
+  if (next != Instant::never()) idle_check_.arm_at(std::min(next, now + options_.max_idle / kIdleChecks));
 }
 
 // Somebody waits for memory: connections that hold it for a frame that hardly comes are cut.

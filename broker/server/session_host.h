@@ -7,6 +7,7 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "broker/server/session.h"
@@ -22,20 +23,25 @@ struct SessionHostOptions {
   Duration max_idle = 600s;                           // connections.max.idle.ms; Duration::max(): never
 };
 
+// Called when a connection is over, on the shard where it ended; `seat` is the shard on which the acceptor counts it.
+using Ended = std::function<void(io::Shard& here, std::size_t seat)>;
+
 class SessionHost {
  public:
   SessionHost(io::Shard& shard, SessionHostOptions options, Dispatch dispatch, Logger logger);
 
-  // Serves a connection of this shard; `tls`: of its listener, null if it is plain. `ended` is called on this shard
-  // when it is over.
-  void start(std::unique_ptr<io::Stream> stream, std::string listener, std::function<void()> ended,
+  // All hosts of the node, by shard, and who may allow a connection to move among them. Before the first start().
+  void join(std::vector<SessionHost*> hosts, MayMove may_move);
+  // Serves a connection of this shard; `tls`: of its listener, null if it is plain.
+  void start(std::unique_ptr<io::Stream> stream, std::string listener, Ended ended,
              std::shared_ptr<const io::tls::Context> tls = nullptr);
   // Cuts all connections and waits until their handlers have ended.
   io::Task<void> close();
   std::size_t count() const noexcept { return sessions_.size(); }
 
  private:
-  io::Task<void> serve(std::unique_ptr<Session> session, std::function<void()> ended);
+  void begin(Connected connection, io::tls::TlsStream* tls, Ended ended);
+  io::Task<void> serve(std::unique_ptr<Session> session, Ended ended);
   void close_idle();
   void close_stalling();
 
@@ -43,6 +49,8 @@ class SessionHost {
   SessionHostOptions options_;
   Dispatch dispatch_;
   Logger logger_;
+  std::vector<SessionHost*> hosts_;
+  MayMove may_move_;
   RequestMemory memory_;
   std::list<Session*> sessions_;
   io::Gate running_;

@@ -27,6 +27,12 @@ class BatchScanner {
   BatchScanner(std::shared_ptr<io::File> file, std::int64_t from, std::int64_t to, std::size_t chunk_bytes)
       : file_(std::move(file)), next_(from), to_(to), chunk_bytes_(chunk_bytes) {}
 
+  // Bytes of the file, from `position` on, that were read before. The walk may need no file then.
+  void preset(Slice bytes, std::int64_t position) {
+    window_ = std::move(bytes);
+    window_begin_ = position;
+  }
+
   // Goes to the next batch, reading no more than its header needs. False where there is none; errors are the file's.
   io::Task<Result<bool>> next();
   // The same, and all bytes of the batch are in bytes().

@@ -29,6 +29,8 @@ struct BatchSummary {
   bool has_log_append_time() const noexcept { return (attributes & record::kLogAppendTimeBit) != 0; }
   bool has_producer() const noexcept { return producer_id > record::kNoProducerId; }
   std::int32_t offset_delta() const noexcept { return static_cast<std::int32_t>(last_offset - base_offset); }
+  // False where compaction has left only the header. Its timestamp is no record's.
+  bool has_records() const noexcept { return magic < record::kMagic || record_count > 0; }
   // kNoSequence if there is no base sequence.
   std::int32_t last_sequence() const noexcept {
     return base_sequence < 0 ? record::kNoSequence : record::advance_sequence(base_sequence, offset_delta());

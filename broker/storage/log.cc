@@ -5,8 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 
+#include "broker/storage/disk_errors.h"
 #include "protocol/error.h"
 
 namespace klamm::storage {
@@ -25,10 +25,7 @@ bool is_passing(const Error& error) {
     return error == Errc::corrupt || error == Errc::malformed || error == Errc::checksum_mismatch ||
            error == Errc::too_large || error == Errc::unsupported;
   }
-  for (const int number : {ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM}) {
-    if (error == std::error_code(number, std::system_category())) return true;
-  }
-  return false;
+  return is_shortage(error);
 }
 
 // Sums up what the batches say, for the reply.
@@ -49,7 +46,9 @@ Log::Log(io::Shard& shard, LogOptions options)
       options_(std::move(options)),
       logger_(options_.logger),
       producers_(options_.producers),
+      renamed_(shard),
       last_flush_(shard.now()),
+      cleaning_ended_(shard),
       changing_(shard),
       flushing_(shard),
       stopping_(shard),
@@ -62,6 +61,12 @@ Log::~Log() = default;
 std::int64_t Log::recovery_point() const noexcept {
   if (finished_.empty()) return flushed_offset_;
   return std::min(flushed_offset_, finished_.front()->base_offset());
+}
+
+std::int64_t Log::recovery_point_to_save() const noexcept {
+  const std::int64_t point = recovery_point();
+  const bool at_end = point == log_end_offset_ && point > active_->base_offset();
+  return at_end && !closed_ ? point - 1 : point;
 }
 
 std::int64_t Log::last_stable_offset() const noexcept {
@@ -97,9 +102,16 @@ Result<void> Log::check_usable() const {
   return {};
 }
 
+Log::SegmentRef Log::make_segment(std::int64_t base_offset) const {
+  return std::make_shared<Segment>(shard_.files(), options_.directory, base_offset, std::string_view(),
+                                   options_.open_files);
+}
+
 Error Log::storage_error(Error error, std::string_view doing) {
-  logger_.error("{}: {} failed: {}", options_.partition, doing, error.message());
   if (!is_passing(error)) failed_ = true;
+  std::optional<std::string> note = std::string();
+  if (options_.error_lines) note = options_.error_lines->admit(shard_.now());
+  if (note) logger_.error("{}: {} failed: {}{}", options_.partition, doing, error.message(), *note);
   if (failed_ && !closed_ && options_.on_storage_failure) options_.on_storage_failure(error);
   return protocol::kafka_error(ErrorCode::kafka_storage_error, fmt::format("{}: {}", doing, error.message()));
 }
@@ -150,6 +162,8 @@ io::Task<Result<AppendInfo>> Log::append_as_leader(LeaderAppend append) {
 }
 
 io::Task<Result<AppendInfo>> Log::append_as_leader_locked(PendingAppend& pending, std::int32_t leader_epoch) {
+  Result<void> known = co_await know_producers(pending);
+  KLAMM_CO_TRY(known);
   if (pending.origin == AppendOrigin::client && pending.batches.front().has_producer()) {
     if (const auto duplicate = producers_.find_duplicate(pending.batches.front())) {
       AppendInfo& info = pending.info;
@@ -199,6 +213,8 @@ Result<Log::PendingAppend> Log::prepare_follower(Slice records, std::int32_t lea
     if (!batch) return refuse(ErrorCode::corrupt_message, "not a record batch");
     // Written by a leader that this replica does not know of yet: it will be fetched again in that epoch.
     if (batch->leader_epoch > leader_epoch) break;
+    // More than a segment can hold: what is left out is fetched again, into the next one.
+    if (!pending.batches.empty() && !Segment::fits(pending.batches.front().base_offset, batch->last_offset)) break;
     if (batch->last_offset <= last_offset || (batch->magic == record::kMagic && batch->base_offset <= last_offset)) {
       return refuse(ErrorCode::corrupt_message, fmt::format("offset {} after {}", batch->base_offset, last_offset));
     }
@@ -233,6 +249,8 @@ io::Task<Result<AppendInfo>> Log::append_as_follower_locked(PendingAppend& pendi
     co_return refuse(ErrorCode::offset_out_of_range, fmt::format("records begin at {}, the log ends at {}",
                                                                  pending.batches.front().base_offset, log_end_offset_));
   }
+  Result<void> known = co_await know_producers(pending);
+  KLAMM_CO_TRY(known);
   Result<AppendInfo> info = co_await write(pending);
   co_return info;
 }
@@ -269,18 +287,18 @@ io::Task<Result<AppendInfo>> Log::write(PendingAppend& pending) {
   fill_info(info, pending.batches);
   if (must_roll(*active_, info.size_bytes, info.max_timestamp, info.last_offset)) {
     // At the log's end, so that segments leave no hole, unless the data lie too far behind it.
-    const bool far = info.last_offset - log_end_offset_ > std::numeric_limits<std::int32_t>::max();
-    Result<void> rolled = co_await roll_locked(far ? info.first_offset : log_end_offset_);
+    const bool near = Segment::fits(log_end_offset_, info.last_offset);
+    Result<void> rolled = co_await roll_locked(near ? log_end_offset_ : info.first_offset);
     if (!rolled) co_return fail(storage_error(std::move(rolled).error(), "roll"));
   }
-  Result<void> appended =
-      co_await active_->append(pending.batches, pending.records.bytes(), options_.config.index_interval_bytes);
+  const Bytes parts[] = {pending.records.bytes()};
+  Result<void> appended = co_await active_->append(pending.batches, parts, options_.config.index_interval_bytes);
   if (!appended) {
     if (active_->damaged()) failed_ = true;
     co_return fail(storage_error(std::move(appended).error(), "append"));
   }
   for (const BatchSummary& batch : pending.batches) {
-    if (batch.leader_epoch >= 0 && epochs_.assign(batch.leader_epoch, batch.base_offset)) epochs_dirty_ = true;
+    if (batch.leader_epoch >= 0) epochs_.assign(batch.leader_epoch, batch.base_offset);
   }
   log_end_offset_ = info.last_offset + 1;
   for (const AbortedTransaction& aborted : producers_.commit(std::move(pending.producers), log_end_offset_)) {
@@ -300,26 +318,22 @@ io::Task<Result<AppendInfo>> Log::write(PendingAppend& pending) {
 
 io::Task<Result<void>> Log::begin_epoch(std::int32_t epoch) {
   co_await changing_.lock();
-  if (epochs_.assign(epoch, log_end_offset_)) epochs_dirty_ = true;
-  Result<void> saved;
-  if (epochs_dirty_) {
-    co_await flushing_.lock();
-    saved = co_await save_epochs();
-    flushing_.unlock();
-  }
+  epochs_.assign(epoch, log_end_offset_);
   changing_.unlock();
-  if (!saved) co_return fail(storage_error(std::move(saved).error(), "leader epochs"));
   co_return Result<void>();
 }
 
 bool Log::must_roll(Segment& active, std::int64_t size, TimestampMs max_timestamp, std::int64_t last_offset) const {
-  if (last_offset - active.base_offset() > std::numeric_limits<std::int32_t>::max()) return true;
+  if (!Segment::fits(active.base_offset(), last_offset)) return true;
   if (active.size_bytes() == 0) return false;
   const config::LogConfig& config = options_.config;
   if (active.size_bytes() > config.segment_bytes - size) return true;
   const TimestampMs first = active.first_batch_timestamp();
   const std::int64_t age = first >= 0 ? max_timestamp - first : shard_.wall_ms() - active.created_ms();
-  if (age > config.segment_ms - roll_jitter_ms_) return true;
+  // A record must not wait in the active segment, which is never compacted, for longer than it may stay uncompacted.
+  const std::int64_t most_age =
+      config.cleanup_compact ? std::min(config.segment_ms, config.max_compaction_lag_ms) : config.segment_ms;
+  if (age > most_age - roll_jitter_ms_) return true;
   return active.offset_index().is_full(config.segment_index_bytes) ||
          active.time_index().is_full(config.segment_index_bytes);
 }
@@ -347,7 +361,7 @@ io::Task<Result<void>> Log::roll_locked(std::int64_t base_offset) {
   producers_.set_end_offset(std::max(producers_.end_offset(), log_end_offset_));
   Result<void> snapshot = co_await take_producer_snapshot(false);
   KLAMM_CO_TRY(snapshot);
-  auto next = std::make_shared<Segment>(shard_.files(), options_.directory, base_offset);
+  auto next = make_segment(base_offset);
   const std::int64_t preallocate = options_.config.preallocate ? options_.config.segment_bytes : 0;
   Result<void> created = co_await next->create(preallocate, shard_.wall_ms());
   KLAMM_CO_TRY(created);
@@ -399,22 +413,16 @@ io::Task<Result<void>> Log::flush_locked(std::int64_t offset) {
   for (; at != segments_.end() && at->first < offset; ++at) {
     if (std::find(finished.begin(), finished.end(), at->second) == finished.end()) dirty.push_back(at->second);
   }
-  if (epochs_dirty_) {
+  if (epochs_unsaved()) {
     Result<void> saved = co_await save_epochs();
     KLAMM_CO_TRY(saved);
   }
   Result<void> synced;
-  for (std::size_t i = 0; i < finished.size() && synced; ++i) synced = co_await finished[i]->sync(true);
-  for (std::size_t i = 0; i < dirty.size() && synced; ++i) synced = co_await dirty[i]->sync(false);
-  if (synced && directory_dirty_) {
-    directory_dirty_ = false;
-    synced = co_await shard_.files().sync_directory(options_.directory);
-  }
-  if (synced && parent_dirty_) {
-    parent_dirty_ = false;
-    synced = co_await shard_.files().sync_directory(io::parent_path(options_.directory));
-  }
+  for (std::size_t i = 0; i < finished.size() && synced; ++i) synced = co_await sync_segment(finished[i], true);
+  for (std::size_t i = 0; i < dirty.size() && synced; ++i) synced = co_await sync_segment(dirty[i], false);
+  if (synced) synced = co_await sync_names();
   if (!synced) {
+    if (is_descriptor_shortage(synced.error())) co_return synced;  // nothing was tried, the next flush does it
     // What the pages held may be gone: whatever the reason, nothing written here can be relied on any more.
     failed_ = true;
     co_return synced;
@@ -425,6 +433,41 @@ io::Task<Result<void>> Log::flush_locked(std::int64_t offset) {
   flushed_offset_ = std::max(flushed_offset_, offset);
   last_flush_ = shard_.now();
   co_return Result<void>();
+}
+
+// What has been deleted meanwhile need not be on the disk, nor may it be there any more.
+io::Task<Result<void>> Log::sync_segment(SegmentRef segment, bool with_indexes) {
+  const auto is_there = [&] {
+    const auto at = segments_.find(segment->base_offset());
+    return at != segments_.end() && at->second == segment;
+  };
+  if (!is_there()) co_return Result<void>();
+  Result<void> synced = co_await segment->sync(with_indexes);
+  if (!synced && synced.error() == Errc::not_found && !is_there()) co_return Result<void>();
+  co_return synced;
+}
+
+// The names of files made since the last time.
+io::Task<Result<void>> Log::sync_names() {
+  if (directory_dirty_) {
+    directory_dirty_ = false;
+    Result<void> synced = co_await sync_directory(options_.directory);
+    if (!synced) directory_dirty_ = true;
+    KLAMM_CO_TRY(synced);
+  }
+  if (parent_dirty_) {
+    parent_dirty_ = false;
+    Result<void> synced = co_await sync_directory(io::parent_path(options_.directory));
+    if (!synced) parent_dirty_ = true;
+    KLAMM_CO_TRY(synced);
+  }
+  co_return Result<void>();
+}
+
+io::Task<Result<void>> Log::sync_directory(std::string path) {
+  Result<void> synced =
+      co_await with_descriptors(options_.open_files, [&] { return shard_.files().sync_directory(path); });
+  co_return synced;
 }
 
 bool Log::flush_due(Instant now) const {

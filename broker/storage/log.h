@@ -26,8 +26,10 @@
 #include "broker/config/log_config.h"
 #include "broker/storage/append_origin.h"
 #include "broker/storage/batch_summary.h"
+#include "broker/storage/error_lines.h"
 #include "broker/storage/leader_epochs.h"
 #include "broker/storage/names.h"
+#include "broker/storage/open_files.h"
 #include "broker/storage/producer_state.h"
 #include "broker/storage/segment.h"
 #include "broker/storage/txn_index.h"
@@ -50,14 +52,26 @@ struct LogOptions {
   std::int64_t recovery_point = 0;
   std::int64_t log_start_offset = 0;
   std::int64_t high_watermark = 0;
-  std::int64_t first_dirty_offset = 0;  // of the cleaner: compaction may have removed what lies below
+  // Of the cleaner's checkpoint: compaction may have removed what lies below. Empty: the log was never compacted.
+  std::optional<std::int64_t> first_dirty_offset;
   bool clean_shutdown = false;
+  // The directory's own name is on the disk for sure, if it is there.
+  bool name_is_durable = false;
   ProducerStateOptions producers;
   compress::Codecs* codecs = nullptr;  // the shard's; must outlive the log
+  // The shard's: how many files of segments may be open. Null: those in use stay open.
+  std::shared_ptr<OpenFiles> open_files;
+  // The shard's, too. Null: every failure is logged.
+  std::shared_ptr<ErrorLines> error_lines;
   Logger logger;
   // Called when a file operation failed in a way that makes the directory doubtful (EIO, a vanished file; not ENOSPC).
   // The log refuses appends from then on.
   std::function<void(const Error& error)> on_storage_failure;
+  // Awaited before the log is cut below its recovery point: the checkpoint must not say more than `offset` from then
+  // on.
+  std::function<io::Task<Result<void>>(std::int64_t offset)> before_cut;
+  // Called when first_dirty_offset() went back: the cleaner's checkpoint must not stay ahead of it.
+  std::function<void()> on_first_dirty_lowered;
 };
 
 // What a leader is asked to append.
@@ -119,6 +133,28 @@ struct SegmentInfo {
   std::int64_t size_bytes = 0;
 };
 
+// What a cleaning of the log would find now. Offsets are segment starts, but for first_dirty.
+struct Cleanable {
+  std::int64_t first_dirty = 0;  // below it the log was compacted before
+  std::int64_t end = 0;          // the first segment that cannot be cleaned yet
+  std::int64_t clean_bytes = 0;  // of segments that begin below first_dirty
+  std::int64_t dirty_bytes = 0;  // of those from there to `end`
+  bool overdue = false;          // max.compaction.lag.ms has passed for the oldest of them
+  double ratio() const noexcept {
+    const std::int64_t total = clean_bytes + dirty_bytes;
+    return total == 0 ? 0.0 : static_cast<double>(dirty_bytes) / static_cast<double>(total);
+  }
+};
+
+// The right to clean a log. The log takes it back when its segments are to change otherwise: the cleaner looks at
+// `aborted` after each step, or waits for `changed`.
+struct CleaningPermit {
+  explicit CleaningPermit(io::Shard& shard) : changed(shard) {}
+  bool aborted = false;
+  std::string why;
+  io::Signal changed;
+};
+
 class Log {
  public:
   // Opens a directory or makes a new one: deletes leftovers, loads or recovers the segments, rebuilds epochs and
@@ -132,11 +168,11 @@ class Log {
   const protocol::TopicPartition& partition() const noexcept { return options_.partition; }
   // As in partition.metadata; zero if it is not known.
   const Uuid& topic_id() const noexcept { return options_.topic_id; }
-  // retire() changes it.
+  // retire() and take_over() change it.
   const std::string& directory() const noexcept { return options_.directory; }
   const config::LogConfig& config() const noexcept { return options_.config; }
-  // Takes effect at the next append or retention run.
-  void set_config(config::LogConfig config) { options_.config = std::move(config); }
+  // Takes effect at the next append or retention run. A cleaning under way ends if the topic is not compacted any more.
+  void set_config(config::LogConfig config);
 
   // ---- Offsets, all known without I/O.
   std::int64_t log_start_offset() const noexcept { return log_start_offset_; }
@@ -144,12 +180,19 @@ class Log {
   std::int64_t high_watermark() const noexcept { return high_watermark_; }
   // Everything below is on the disk for sure.
   std::int64_t recovery_point() const noexcept;
+  // The same for the checkpoint: inside the active segment if it has data, whose indexes are not on the disk before the
+  // log is closed. A start after a crash looks at the segment that holds this offset: it must not be the next one,
+  // which may begin where everything is flushed to.
+  std::int64_t recovery_point_to_save() const noexcept;
   // First offset that a read_committed reader may not see: the oldest open transaction, at most the high watermark.
   std::int64_t last_stable_offset() const noexcept;
   std::int64_t size_bytes() const noexcept;
   std::size_t segment_count() const noexcept { return segments_.size(); }
   std::vector<SegmentInfo> segments() const;
-  std::int64_t first_segment_offset() const noexcept { return segments_.begin()->first; }
+  // 0 while the log is being emptied.
+  std::int64_t first_segment_offset() const noexcept { return segments_.empty() ? 0 : segments_.begin()->first; }
+  // False while segments that were deleted may come back with a loss of power.
+  bool names_are_durable() const noexcept { return !directory_dirty_; }
   // Clamped into [log start, log end]; returns the value set. Completed transactions below it leave the LSO.
   std::int64_t set_high_watermark(std::int64_t offset);
   const LeaderEpochs& leader_epochs() const noexcept { return epochs_; }
@@ -165,11 +208,13 @@ class Log {
   io::Task<Result<AppendInfo>> append_as_follower(Slice records, std::int32_t leader_epoch);
   // Notes that `epoch` begins at the log end (a new leader does this before its first append). An append of an earlier
   // epoch that has begun comes before; one that has not is refused with NOT_LEADER_OR_FOLLOWER, to be tried again.
+  // The note is not on the disk before records of that epoch are flushed: records tell their epoch, and of one without
+  // records nobody needs to know after a restart. A start of ten thousand leaders writes nothing.
   io::Task<Result<void>> begin_epoch(std::int32_t epoch);
 
   // ---- Reading.
   // OFFSET_OUT_OF_RANGE below the log start or beyond the log end. An offset at or above the isolation's bound gives
-  // empty data.
+  // empty data, and so does a log with `open_files` while the process has no descriptor left.
   io::Task<Result<FetchData>> read(ReadRequest request);
   // The first record at or after the timestamp (by offset order); empty if there is none.
   io::Task<Result<std::optional<TimestampAndOffset>>> offset_for_timestamp(TimestampMs timestamp);
@@ -195,6 +240,45 @@ class Log {
   io::Task<Result<int>> delete_old_segments();
   // Deletes whole segments below `offset` (raft: a snapshot covers them) and raises the log start to it.
   io::Task<Result<void>> delete_before(std::int64_t offset);
+
+  // ---- Compaction, for the cleaner (cleaner.h). One cleaning at a time; truncating, deleting and closing end it.
+  io::Task<Result<Cleanable>> cleanable();
+  // Null if the log is being changed, closed or cleaned.
+  std::shared_ptr<CleaningPermit> begin_cleaning();
+  void end_cleaning();
+  // The segments that hold offsets of [from, to), the active one never.
+  std::vector<std::shared_ptr<Segment>> segments_between(std::int64_t from, std::int64_t to) const;
+  // The aborted transactions that touch [from, to).
+  io::Task<Result<std::vector<AbortedTransaction>>> aborted_between(std::int64_t from, std::int64_t to);
+  // Puts `cleaned`, whose files are written, synced and named .cleaned, in the place of `old`, neighbours of which the
+  // first begins at the same offset. A crash on the way leaves the old or the new. Fails with Errc::cancelled, having
+  // changed nothing, if the permit was taken back.
+  io::Task<Result<void>> replace_segments(const CleaningPermit& permit, std::shared_ptr<Segment> cleaned,
+                                          std::vector<std::shared_ptr<Segment>> old);
+  // Where the next cleaning begins, for the cleaner's checkpoint; empty if there was none yet.
+  std::optional<std::int64_t> first_dirty_offset() const noexcept { return options_.first_dirty_offset; }
+  void set_first_dirty_offset(std::int64_t offset) { options_.first_dirty_offset = offset; }
+  // Ends a cleaning under way; none begins until resume_cleaning(). Calls count.
+  io::Task<void> pause_cleaning(std::string why);
+  void resume_cleaning() noexcept { --cleaning_pauses_; }
+  // A file operation of the cleaner failed: what the log makes of it, as a KAFKA_STORAGE_ERROR.
+  Error cleaning_failed(Error error) { return storage_error(std::move(error), "compaction"); }
+  io::Shard& shard() noexcept { return shard_; }
+  const std::shared_ptr<OpenFiles>& open_files() const noexcept { return options_.open_files; }
+
+  // ---- Moving to another data directory, for LogMover (log_mover.h).
+  // Goes on in the directory of `copy`, this partition's log in another place (-future), which is closed by that.
+  // `catch_up` is called while no append can come, and leaves in the copy all that this log has, flushed. Who holds
+  // this log notices nothing; a crash on the way leaves one of the two, and no record less.
+  // Returns where the old directory is now, for the caller to remove when file.delete.delay.ms has passed; empty if it
+  // could not be put away (its failure is reported). On failure the log stays where it is; if what was begun could not
+  // be undone it has failed() and refuses appends until a start has put the two in order.
+  using CatchUp = std::function<io::Task<Result<void>>()>;
+  io::Task<Result<std::string>> take_over(Log& copy, CatchUp catch_up);
+  // Of a copy: another log has its files, and this one has none.
+  bool is_taken_over() const noexcept { return taken_over_; }
+  // Leaves out the offsets up to `offset`, of which the log this one is copied from has no records any more.
+  io::Task<Result<void>> skip_to(std::int64_t offset);
 
   // ---- Durability.
   // Returns when everything below `offset` is on the disk; starts a flush if none is on its way. One sync serves all
@@ -243,16 +327,21 @@ class Log {
   io::Task<Result<AppendInfo>> append_as_follower_locked(PendingAppend& pending);
   io::Task<Result<AppendInfo>> write(PendingAppend& pending);
   Result<void> check_producers(PendingAppend& pending) const;
+  std::shared_ptr<Segment> make_segment(std::int64_t base_offset) const;
   Result<void> check_usable() const;
   bool must_roll(Segment& active, std::int64_t size, TimestampMs max_timestamp, std::int64_t last_offset) const;
   io::Task<Result<void>> roll_locked(std::int64_t base_offset);
   io::Task<void> flush_in_background(std::int64_t offset);
   io::Task<Result<void>> flush_locked(std::int64_t offset);
+  io::Task<Result<void>> sync_segment(SegmentRef segment, bool with_indexes);
+  io::Task<Result<void>> sync_names();
+  io::Task<Result<void>> sync_directory(std::string path);
   // Wraps a file error as KAFKA_STORAGE_ERROR; all but a full disk make the log refuse appends.
   Error storage_error(Error error, std::string_view doing);
   std::int64_t draw_jitter();
 
   // log_read.cc
+  io::Task<bool> changed_since(std::uint64_t cuts);
   std::int64_t upper_bound(FetchIsolation isolation) const noexcept;
   SegmentRef segment_of(std::int64_t offset) const;
   SegmentRef segment_after(std::int64_t base_offset) const;
@@ -263,18 +352,38 @@ class Log {
                                                                      std::int64_t from_offset);
 
   // log_change.cc
+  io::Task<Result<void>> lower_recovery_point(std::int64_t offset);
   io::Task<Result<bool>> truncate_locked(std::int64_t offset);
   io::Task<Result<void>> truncate_fully_locked(std::int64_t offset, std::int64_t log_start);
   io::Task<Result<int>> delete_old_locked();
+  io::Task<Result<void>> before_deleting(std::int64_t first_kept);
   io::Task<Result<void>> delete_segments(std::vector<SegmentRef> doomed);
   io::Task<void> remove_later(std::vector<std::string> paths);
   io::Task<void> move_log_start(std::int64_t offset);
+  bool epochs_unsaved() const;
   io::Task<Result<void>> save_epochs();
   io::Task<Result<void>> close_locked();
 
+  // log_clean.cc
+  void lower_first_dirty(std::int64_t offset);
+  io::Task<Result<void>> replace_locked(SegmentRef cleaned, std::vector<SegmentRef> old);
+  io::Task<Result<void>> swap_files(SegmentRef cleaned, std::vector<SegmentRef> old);
+
+  // log_move.cc
+  io::Task<Result<std::string>> take_over_locked(Log& copy);
+  io::Task<Result<void>> give_plain_name(Log& copy, std::string target);
+  io::Task<void> undo_plain_name(Log& copy, std::string target);
+  std::vector<SegmentRef> adopt(Log& copy, std::string target);
+  io::Task<Result<std::string>> put_away(std::string directory, std::vector<SegmentRef> segments);
+
   // log_producers.cc
-  io::Task<Result<void>> rebuild_producers(std::int64_t log_end, bool clean_without_snapshot);
+  // `found`: what is known of the directory's files, to read them only once. May be null.
+  io::Task<Result<void>> rebuild_producers(std::int64_t log_end, bool clean_without_snapshot,
+                                           const io::Survey* found = nullptr);
+  io::Task<Result<Slice>> read_snapshot(std::int64_t offset, const io::Survey* found);
   io::Task<Result<void>> replay_producers(std::int64_t from, std::int64_t to);
+  // Before an append looks at producers that only a snapshot has told of.
+  io::Task<Result<void>> know_producers(const PendingAppend& pending);
   io::Task<Result<void>> relearn_batches(std::int64_t end);
   io::Task<Result<void>> relearn_batches_of(SegmentRef segment, std::int64_t most_bytes, std::int64_t end,
                                             std::map<std::int64_t, ProducerEntry>& learned);
@@ -285,10 +394,13 @@ class Log {
   io::Shard& shard_;
   LogOptions options_;
   Logger logger_;
-  std::map<std::int64_t, SegmentRef> segments_;  // by base offset; never empty once open; the last one is active
+  std::map<std::int64_t, SegmentRef>
+      segments_;  // by base offset; the last one is active; empty only while the log is being emptied
   SegmentRef active_;
   LeaderEpochs epochs_;
+  std::optional<std::vector<EpochEntry>> saved_epochs_;  // what their file says; empty if that is not known
   ProducerState producers_;
+  std::int64_t relearn_end_ = -1;        // batches below it are to be read again when producers are asked for; -1: none
   std::vector<std::int64_t> snapshots_;  // offsets of the producer snapshots in the directory, ascending
 
   std::int64_t log_start_offset_ = 0;
@@ -297,14 +409,21 @@ class Log {
   std::int64_t flushed_offset_ = 0;
   std::vector<SegmentRef> finished_;  // rolled, but their indexes are not on the disk yet; ascending
   std::int64_t roll_jitter_ms_ = 0;
-  std::uint64_t cuts_ = 0;  // truncations and deletions so far: a read that failed across one is tried again
+  std::uint64_t cuts_ =
+      0;              // truncations, deletions and replacements so far: a read that failed across one is tried again
+  int renaming_ = 0;  // files that readers may look for are getting other names
+  io::Signal renamed_;
   Instant last_flush_;
-  bool epochs_dirty_ = false;     // differ from their file
   bool directory_dirty_ = false;  // files were made since the directory was synced
   bool parent_dirty_ = false;     // the directory itself was made
   bool flush_scheduled_ = false;
   bool failed_ = false;
   bool closed_ = false;
+  bool taken_over_ = false;
+
+  std::shared_ptr<CleaningPermit> cleaning_;  // the cleaning under way
+  int cleaning_pauses_ = 0;
+  io::Signal cleaning_ended_;
 
   io::AsyncMutex changing_;  // held by everything that changes segments
   io::AsyncMutex flushing_;  // held while files are synced; taken after changing_ where both are needed

@@ -24,145 +24,142 @@ std::string LogLoader::path(std::string_view name) const { return io::join_path(
 
 io::Task<Result<void>> LogLoader::remove_file(std::string name) {
   std::erase(names_, name);
+  renamed_ = true;
   Result<void> removed = co_await log_.shard_.files().remove(path(name));
   if (!removed && removed.error() == Errc::not_found) co_return Result<void>();
   co_return removed;
 }
 
-io::Task<Result<void>> LogLoader::list_files() {
+namespace {
+
+// What is read of a directory's files at once: small ones whole, of the others what segments want.
+std::vector<io::SurveyBytes> wish(const std::vector<std::string>& names) {
+  constexpr std::uint32_t kWhole = 1 << 20;
+  std::vector<io::SurveyBytes> wanted(names.size());
+  bool is_last_log = true;
+  bool is_last_snapshot = true;
+  for (std::size_t i = names.size(); i-- > 0;) {
+    const std::string& name = names[i];
+    if (name == kLeaderEpochFile || name == kPartitionMetadataFile) {
+      wanted[i].tail = kWhole;
+    } else if (name.ends_with(suffix::kProducerSnapshot)) {
+      if (std::exchange(is_last_snapshot, false)) wanted[i].tail = kWhole;
+    } else if (name.ends_with(suffix::kLog)) {
+      wanted[i] = Segment::survey_bytes(name, std::exchange(is_last_log, false));
+    } else {
+      wanted[i] = Segment::survey_bytes(name, false);
+    }
+  }
+  return wanted;
+}
+
+}  // namespace
+
+io::Task<Result<void>> LogLoader::look_around() {
   io::FileSystem& files = log_.shard_.files();
-  Result<std::vector<std::string>> names = co_await files.list(log_.options_.directory);
-  if (!names && names.error() == Errc::not_found) {
+  names_.clear();
+  Result<io::Survey> found = co_await io::survey(files, log_.options_.directory, &wish);
+  if (!found && found.error() == Errc::not_found) {
     Result<void> made = co_await files.make_directories(log_.options_.directory);
     KLAMM_CO_TRY(made);
     log_.parent_dirty_ = log_.directory_dirty_ = true;
     co_return Result<void>();
   }
-  KLAMM_CO_TRY(names);
-  names_ = *std::move(names);
-  co_return Result<void>();
+  KLAMM_CO_TRY(found);
+  found_ = *std::move(found);
+  for (const io::SurveyedFile& file : found_.files()) names_.push_back(file.name);
+  if (std::find(names_.begin(), names_.end(), kMoveMarkerFile) == names_.end()) co_return Result<void>();
+  // LogDirs has seen to it, or the move was not completed.
+  const std::vector<std::string> marker{std::string(kMoveMarkerFile)};
+  Result<void> removed = co_await remove_files(marker);
+  co_return removed;
+}
+
+// Errc::not_found if there is no such file.
+io::Task<Result<Slice>> LogLoader::content_of(std::string_view name) {
+  const io::SurveyedFile* seen = found_.find(name);
+  if (seen == nullptr) co_return fail(Errc::not_found, path(name));
+  if (seen->is_whole()) co_return seen->tail;
+  Result<Slice> content = co_await io::read_file(log_.shard_.files(), path(name));
+  co_return content;
 }
 
 io::Task<Result<void>> LogLoader::check_topic_id() {
   LogOptions& options = log_.options_;
-  Result<std::optional<Uuid>> known = co_await load_partition_metadata(log_.shard_.files(), options.directory);
-  KLAMM_CO_TRY(known);
-  if (known->has_value()) {
-    if (!options.topic_id.is_zero() && options.topic_id != **known) {
+  Result<Slice> content = co_await content_of(kPartitionMetadataFile);
+  if (content) {
+    const Result<Uuid> known = parse_partition_metadata(content->text());
+    if (!known) co_return fail(Error(known.error()).in(path(kPartitionMetadataFile)));
+    if (!options.topic_id.is_zero() && options.topic_id != *known) {
       co_return fail(protocol::kafka_error(
           protocol::ErrorCode::inconsistent_topic_id,
-          fmt::format("it belongs to topic id {}, not {}", (*known)->text(), options.topic_id.text())));
+          fmt::format("it belongs to topic id {}, not {}", known->text(), options.topic_id.text())));
     }
-    options.topic_id = **known;
+    options.topic_id = *known;
     co_return Result<void>();
   }
-  if (options.topic_id.is_zero()) co_return Result<void>();
-  Result<void> saved = co_await save_partition_metadata(log_.shard_.files(), options.directory, options.topic_id);
-  co_return saved;
+  if (!(content.error() == Errc::not_found)) co_return fail(std::move(content).error());
+  must_save_id_ = !options.topic_id.is_zero();
+  co_return Result<void>();
 }
 
-namespace {
-
-bool is_segment_file(std::string_view name) {
-  for (std::string_view kind : {suffix::kLog, suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTxnIndex}) {
-    if (parse_file_name(name, kind)) return true;
+io::Task<Result<void>> LogLoader::load_epochs() {
+  Result<Slice> content = co_await content_of(kLeaderEpochFile);
+  if (!content && content.error() == Errc::not_found) {
+    log_.saved_epochs_.emplace();
+    co_return Result<void>();
   }
-  return false;
-}
-
-std::string_view without(std::string_view name, std::string_view suffix) {
-  return name.substr(0, name.size() - suffix.size());
-}
-
-}  // namespace
-
-// What compaction left behind. `.cleaned`: not finished, goes; with it those `.swap` files that belong to the same
-// unfinished split. Other `.swap` files are whole: they replace the segments whose offsets they cover.
-io::Task<Result<void>> LogLoader::finish_swaps() {
-  const std::vector<std::string> all = names_;
-  std::int64_t least_cleaned = std::numeric_limits<std::int64_t>::max();
-  for (const std::string& name : all) {
-    const bool is_snapshot = name.find(".checkpoint") != std::string::npos;  // the metadata log's: raft's business
-    if (name.ends_with(suffix::kDeleted) && !is_snapshot) {
-      Result<void> removed = co_await remove_file(name);
-      KLAMM_CO_TRY(removed);
-    } else if (name.ends_with(suffix::kCleaned)) {
-      if (const auto base = parse_file_name(without(name, suffix::kCleaned), suffix::kLog)) {
-        least_cleaned = std::min(least_cleaned, *base);
-      }
-      Result<void> removed = co_await remove_file(name);
-      KLAMM_CO_TRY(removed);
-    }
+  KLAMM_CO_TRY(content);
+  Result<std::vector<EpochEntry>> entries = parse_epoch_checkpoint(content->text());
+  if (!entries) {
+    log_.logger_.warning("{}: {}: {}; epochs are learned from the records", log_.options_.partition,
+                         path(kLeaderEpochFile), entries.error().message());
+    co_return Result<void>();
   }
-  std::vector<std::string> swaps;
-  for (const std::string& name : all) {
-    if (!name.ends_with(suffix::kSwap)) continue;
-    const std::size_t dot = name.find('.');
-    const auto base = parse_file_name(name.substr(0, dot), "");
-    if (base && *base >= least_cleaned) {
-      Result<void> removed = co_await remove_file(name);
-      KLAMM_CO_TRY(removed);
-    } else if (base) {
-      swaps.push_back(name);
-    }
-  }
-  std::int64_t least_swap = std::numeric_limits<std::int64_t>::max();
-  std::int64_t swap_end = -1;
-  for (const std::string& name : swaps) {
-    const auto base = parse_file_name(without(name, suffix::kSwap), suffix::kLog);
-    if (!base) continue;
-    Result<std::shared_ptr<io::File>> file = co_await log_.shard_.files().open(path(name), io::OpenMode::read);
-    KLAMM_CO_TRY(file);
-    Result<std::uint64_t> size = co_await (*file)->size();
-    KLAMM_CO_TRY(size);
-    BatchScanner scanner(*file, 0, static_cast<std::int64_t>(*size), BatchScanner::kHeaders);
-    std::int64_t end = *base;
-    for (;;) {
-      Result<bool> more = co_await scanner.next();
-      KLAMM_CO_TRY(more);
-      if (!*more) break;
-      end = scanner.batch().last_offset + 1;
-    }
-    least_swap = std::min(least_swap, *base);
-    swap_end = std::max(swap_end, end);
-  }
-  for (const std::string& name : all) {
-    if (!is_segment_file(name)) continue;
-    const auto base = parse_file_name(name.substr(0, name.find('.')), "");
-    if (!base || *base < least_swap || *base >= swap_end) continue;
-    log_.logger_.info("{}: {} is replaced by a compacted segment", log_.options_.partition, name);
-    Result<void> removed = co_await remove_file(name);
-    KLAMM_CO_TRY(removed);
-  }
-  for (const std::string& name : swaps) {
-    const std::string final_name(without(name, suffix::kSwap));
-    Result<void> renamed = co_await log_.shard_.files().rename(path(name), path(final_name));
-    KLAMM_CO_TRY(renamed);
-    std::erase(names_, name);
-    names_.push_back(final_name);
-    log_.directory_dirty_ = true;
-  }
+  log_.epochs_ = LeaderEpochs(*entries);
+  log_.saved_epochs_ = *std::move(entries);
   co_return Result<void>();
 }
 
 io::Task<Result<void>> LogLoader::load() {
+  for (;;) {
+    Result<void> loaded = co_await load_once();
+    if (overflowed_ == nullptr) co_return loaded;
+    const Log::SegmentRef old = std::exchange(overflowed_, nullptr);
+    forget();
+    loaded = co_await split(old);
+    old->release();
+    KLAMM_CO_TRY(loaded);
+  }
+}
+
+// Back to where load_once() begins.
+void LogLoader::forget() {
+  log_.segments_.clear();
+  log_.finished_.clear();
+  log_.snapshots_.clear();
+  log_.active_.reset();
+  log_.epochs_.clear();
+  log_.saved_epochs_.reset();
+  log_.producers_.clear(0);
+  renamed_ = to_the_end_ = false;
+}
+
+io::Task<Result<void>> LogLoader::load_once() {
   const LogOptions& options = log_.options_;
   log_.log_start_offset_ = options.log_start_offset;
-  Result<void> step = co_await list_files();
+  Result<void> step = co_await look_around();
   KLAMM_CO_TRY(step);
   step = co_await check_topic_id();
   KLAMM_CO_TRY(step);
   step = co_await finish_swaps();
   KLAMM_CO_TRY(step);
-  Result<std::vector<EpochEntry>> epochs = co_await load_epoch_checkpoint(log_.shard_.files(), path(kLeaderEpochFile));
-  if (epochs) {
-    log_.epochs_ = LeaderEpochs(*std::move(epochs));
-  } else if (epochs.error() == Errc::malformed) {
-    log_.logger_.warning("{}: {}; epochs are learned from the records", options.partition, epochs.error().message());
-    log_.epochs_dirty_ = true;
-  } else {
-    co_return fail(std::move(epochs).error());
+  if (std::exchange(renamed_, false)) {
+    step = co_await look_around();
+    KLAMM_CO_TRY(step);
   }
+  step = co_await load_epochs();
+  KLAMM_CO_TRY(step);
   for (const std::string& name : names_) {
     if (const auto offset = parse_file_name(name, suffix::kProducerSnapshot)) log_.snapshots_.push_back(*offset);
   }
@@ -177,17 +174,17 @@ io::Task<Result<void>> LogLoader::load() {
   step = co_await load_active();
   KLAMM_CO_TRY(step);
   log_.roll_jitter_ms_ = log_.draw_jitter();
-  if (log_.epochs_dirty_) {
-    step = co_await log_.save_epochs();
-    KLAMM_CO_TRY(step);
-  }
-  if (recovered_) {
-    // After a killed process the files are there, but maybe their names are not on the disk yet.
+  // After a killed process the files are there, but maybe their names are not on the disk yet.
+  if (recovered_) log_.directory_dirty_ = true;
+  if (recovered_ && !options.name_is_durable) log_.parent_dirty_ = true;
+  if (must_save_id_) {
+    step = co_await save_partition_metadata(log_.shard_.files(), options.directory, options.topic_id);  // and the names
+  } else if (must_sync_) {
     step = co_await log_.shard_.files().sync_directory(options.directory);
-    KLAMM_CO_TRY(step);
-    log_.directory_dirty_ = false;
-    log_.parent_dirty_ = true;
   }
+  KLAMM_CO_TRY(step);
+  if (must_save_id_ || must_sync_) log_.directory_dirty_ = false;
+  if (!log_.finished_.empty()) log_.background_.spawn(log_.flush_in_background(log_.active_->base_offset()));
   co_return Result<void>();
 }
 
@@ -214,18 +211,25 @@ io::Task<Result<void>> LogLoader::load_segments() {
     first_unflushed = std::upper_bound(bases.begin(), bases.end(), log_.options_.recovery_point);
     if (first_unflushed != bases.begin()) --first_unflushed;
   }
-  for (const std::int64_t base : bases) {
-    auto segment = std::make_shared<Segment>(log_.shard_.files(), log_.options_.directory, base);
-    Result<void> loaded = co_await segment->load();
+  for (std::size_t i = 0; i < bases.size(); ++i) {
+    const std::int64_t base = bases[i];
+    auto segment = log_.make_segment(base);
+    const bool checked_later = first_unflushed != bases.end() && base >= *first_unflushed;
+    Result<void> loaded = co_await segment->load(found_, !checked_later);
     if (!loaded && !(loaded.error() == Errc::corrupt)) co_return loaded;
     log_.segments_.emplace(base, segment);
-    const bool checked_later = first_unflushed != bases.end() && base >= *first_unflushed;
     if (!loaded && !checked_later) {
       log_.logger_.warning("{}: {}; rebuilding the indexes", log_.options_.partition, loaded.error().message());
       std::int64_t next_offset = base;
       bool cut = false;
       Result<void> recovered = co_await recover_segment(segment, next_offset, cut);
       KLAMM_CO_TRY(recovered);
+      recovered = co_await make_durable(segment);
+      KLAMM_CO_TRY(recovered);
+    } else if (!checked_later && i + 1 < bases.size()) {
+      Result<bool> too_far = co_await overflows(segment, bases[i + 1]);
+      KLAMM_CO_TRY(too_far);
+      if (*too_far) co_return needs_split(segment);
     }
     segment->release();
   }
@@ -235,7 +239,8 @@ io::Task<Result<void>> LogLoader::load_segments() {
 // Checks every batch of a segment, rebuilds its indexes, takes in its epochs and producers.
 io::Task<Result<void>> LogLoader::recover_segment(Log::SegmentRef segment, std::int64_t& next_offset, bool& cut) {
   recovered_ = true;
-  if (log_.producers_.end_offset() != segment->base_offset() || segment == log_.segments_.begin()->second) {
+  const bool goes_on = to_the_end_ && log_.producers_.end_offset() == segment->base_offset();
+  if (!goes_on || segment == log_.segments_.begin()->second) {
     Result<void> rebuilt = co_await log_.rebuild_producers(segment->base_offset(), false);
     KLAMM_CO_TRY(rebuilt);
   }
@@ -254,23 +259,45 @@ io::Task<Result<void>> LogLoader::recover_segment(Log::SegmentRef segment, std::
         segment->txn_index().append(aborted);
       }
     }
-    const std::optional<std::int32_t> latest = log_.epochs_.latest();
-    if (batch.leader_epoch >= 0 && (!latest || batch.leader_epoch > *latest) &&
-        log_.epochs_.assign(batch.leader_epoch, batch.base_offset)) {
-      log_.epochs_dirty_ = true;
-    }
+    take_epoch(batch);
     return {};
   };
-  Result<Segment::Recovered> recovered = co_await segment->recover(log_.options_.config.index_interval_bytes, accept);
+  Result<Segment::Recovered> recovered =
+      co_await segment->recover(found_, log_.options_.config.index_interval_bytes, accept);
   KLAMM_CO_TRY(recovered);
+  if (recovered->overflow) co_return needs_split(segment);
   next_offset = recovered->next_offset;
   log_.producers_.set_end_offset(next_offset);
   cut = recovered->cut_bytes > 0;
   if (cut) {
+    must_sync_ = true;
     log_.logger_.warning("{}: {} cut off behind offset {} ({} bytes: {})", log_.options_.partition, segment->log_path(),
                          next_offset - 1, recovered->cut_bytes, recovered->why);
   }
   co_return Result<void>();
+}
+
+// Ends this load_once(): load() splits the segment and begins again.
+Result<void> LogLoader::needs_split(Log::SegmentRef segment) {
+  overflowed_ = std::move(segment);
+  return fail(Errc::too_large, overflowed_->log_path());
+}
+
+void LogLoader::take_epoch(const BatchSummary& batch) {
+  if (batch.leader_epoch < 0) return;
+  const std::optional<std::int32_t> latest = log_.epochs_.latest();
+  const bool is_new = !latest || batch.leader_epoch > *latest;
+  // The file may hold an epoch that began here, without records, before others took the place: the records know better.
+  const bool is_old = to_the_end_ && log_.epochs_.epoch_at(batch.base_offset).value_or(-1) > batch.leader_epoch;
+  if (is_new || is_old) log_.epochs_.assign(batch.leader_epoch, batch.base_offset);
+}
+
+// A recovered segment, with its indexes.
+io::Task<Result<void>> LogLoader::make_durable(Log::SegmentRef segment) {
+  Result<void> step = co_await segment->finish();
+  KLAMM_CO_TRY(step);
+  step = co_await segment->sync(true);
+  co_return step;
 }
 
 io::Task<Result<void>> LogLoader::drop_segments_from(std::int64_t base_offset) {
@@ -290,47 +317,108 @@ io::Task<Result<void>> LogLoader::drop_segments_from(std::int64_t base_offset) {
   co_return Result<void>();
 }
 
+io::Task<Result<void>> LogLoader::drop_snapshots_above(std::int64_t offset) {
+  const std::vector<std::int64_t> all = log_.snapshots_;
+  for (const std::int64_t snapshot : all) {
+    if (snapshot <= offset) continue;
+    must_sync_ = true;
+    Result<void> removed = co_await log_.remove_snapshot(snapshot);
+    KLAMM_CO_TRY(removed);
+  }
+  co_return Result<void>();
+}
+
 // A power loss may take the end of a segment and leave the next one. Only where batches may be missing by right
 // (compaction, or a follower of a compacted log) is a step in the offsets no sign of that.
 bool LogLoader::is_hole(std::int64_t end, std::int64_t next_base) const {
   if (next_base <= end) return false;
-  return !log_.options_.config.cleanup_compact && next_base > log_.options_.first_dirty_offset;
+  return !log_.options_.config.cleanup_compact && next_base > log_.options_.first_dirty_offset.value_or(0);
 }
 
-// After a crash: everything from the segment that holds the recovery point on.
+// Segments that were deleted from the front, of which some are back with their names: the epochs, which are saved
+// before a deletion, begin behind the hole that the others have left.
+bool LogLoader::is_deleted_front(std::int64_t end, std::int64_t next_base) const {
+  return next_base > end && !log_.epochs_.empty() && next_base <= log_.epochs_.entries().front().start_offset;
+}
+
+// They must not come into the producers' state: how a transaction in them ended may be in one that is not back.
+io::Task<Result<void>> LogLoader::drop_segments_before(std::int64_t base_offset) {
+  while (log_.segments_.begin()->first < base_offset) {
+    const Log::SegmentRef segment = log_.segments_.begin()->second;
+    log_.logger_.info("{}: {} was deleted, it goes again", log_.options_.partition, segment->log_path());
+    log_.segments_.erase(log_.segments_.begin());
+    std::erase(log_.finished_, segment);
+    Result<void> removed = co_await segment->remove();
+    KLAMM_CO_TRY(removed);
+    removed = co_await log_.remove_snapshot(segment->base_offset());
+    KLAMM_CO_TRY(removed);
+  }
+  must_sync_ = true;
+  co_return Result<void>();
+}
+
+// After a crash: everything from the segment that holds the recovery point on. Nothing is synced as long as nothing was
+// cut off: the recovery point stays where it is, and moves with the next flush.
 io::Task<Result<void>> LogLoader::recover_unflushed() {
   auto at = log_.segments_.upper_bound(log_.options_.recovery_point);
   if (at != log_.segments_.begin()) --at;
   std::vector<Log::SegmentRef> unflushed;
   for (; at != log_.segments_.end(); ++at) unflushed.push_back(at->second);
+  to_the_end_ = true;
   for (std::size_t i = 0; i < unflushed.size(); ++i) {
     std::int64_t next_offset = 0;
     bool cut = false;
     Result<void> recovered = co_await recover_segment(unflushed[i], next_offset, cut);
     KLAMM_CO_TRY(recovered);
-    unflushed[i]->release();
-    if (i + 1 == unflushed.size()) break;
-    if (!cut && is_hole(next_offset, unflushed[i + 1]->base_offset())) {
+    const bool is_last = i + 1 == unflushed.size();
+    // Compaction may have left nothing in a segment, which tells of no transaction then.
+    const bool empty_by_right = log_.options_.config.cleanup_compact && next_offset == unflushed[i]->base_offset();
+    if (!cut && !is_last && !empty_by_right && is_deleted_front(next_offset, unflushed[i + 1]->base_offset())) {
+      recovered = co_await drop_segments_before(unflushed[i + 1]->base_offset());
+      KLAMM_CO_TRY(recovered);
+      continue;
+    }
+    const bool hole = !cut && !is_last && is_hole(next_offset, unflushed[i + 1]->base_offset());
+    if (hole) {
       log_.logger_.warning("{}: nothing is there between {} and {}: the end of a segment was lost",
                            log_.options_.partition, next_offset, unflushed[i + 1]->base_offset());
-      cut = true;
+    }
+    if ((cut || hole) && !is_last) {
+      // Durably before this one is cut: without its torn end it may look like a whole one, of which others follow.
+      recovered = co_await drop_segments_from(unflushed[i + 1]->base_offset());
+      if (recovered) recovered = co_await log_.shard_.files().sync_directory(log_.options_.directory);
+      KLAMM_CO_TRY(recovered);
     }
     if (cut) {
-      Result<void> dropped = co_await drop_segments_from(unflushed[i + 1]->base_offset());
-      KLAMM_CO_TRY(dropped);
-      break;
+      recovered = co_await make_durable(unflushed[i]);
+    } else if (!is_last && !hole) {
+      recovered = co_await unflushed[i]->finish();
     }
+    KLAMM_CO_TRY(recovered);
+    unflushed[i]->release();
+    if (cut || hole || is_last) break;
+    if (next_offset < unflushed[i + 1]->base_offset()) {
+      // Perhaps compaction's doing, perhaps something was lost: what the producers did there is not told by snapshots.
+      recovered = co_await drop_snapshots_above(next_offset);
+      KLAMM_CO_TRY(recovered);
+      log_.producers_.set_end_offset(unflushed[i + 1]->base_offset());
+    }
+    log_.finished_.push_back(unflushed[i]);
   }
+  to_the_end_ = false;
   co_return Result<void>();
 }
 
 io::Task<Result<void>> LogLoader::start_empty(std::int64_t offset) {
-  auto segment = std::make_shared<Segment>(log_.shard_.files(), log_.options_.directory, offset);
+  auto segment = log_.make_segment(offset);
   const config::LogConfig& config = log_.options_.config;
   Result<void> created = co_await segment->create(config.preallocate ? config.segment_bytes : 0, log_.shard_.wall_ms());
   KLAMM_CO_TRY(created);
   log_.segments_.emplace(offset, segment);
-  log_.directory_dirty_ = true;
+  // Before anything is appended: if this segment's name were lost and a later one's were not, the log would seem to
+  // begin there.
+  must_sync_ = true;
+  if (!log_.options_.name_is_durable) log_.parent_dirty_ = true;
   co_return Result<void>();
 }
 
@@ -341,20 +429,26 @@ io::Task<Result<void>> LogLoader::load_active() {
     KLAMM_CO_TRY(started);
   }
   log_.active_ = log_.segments_.rbegin()->second;
-  Result<std::int64_t> end = co_await log_.active_->load_end();
+  Result<std::int64_t> end = co_await log_.active_->load_end(found_);
   if (!end && end.error() == Errc::corrupt) {
     log_.logger_.warning("{}: {}; checking the segment", log_.options_.partition, end.error().message());
     std::int64_t next_offset = 0;
     bool cut = false;
     Result<void> recovered = co_await recover_segment(log_.active_, next_offset, cut);
     KLAMM_CO_TRY(recovered);
+    recovered = co_await make_durable(log_.active_);
+    KLAMM_CO_TRY(recovered);
     end = next_offset;
   }
   KLAMM_CO_TRY(end);
+  if (!Segment::fits(log_.active_->base_offset(), *end - 1)) co_return needs_split(log_.active_);
   if (*end < log_.log_start_offset_) {
     log_.logger_.warning("{}: the log ends at {}, before its start {}: it is emptied", log_.options_.partition, *end,
                          log_.log_start_offset_);
     Result<void> dropped = co_await drop_segments_from(0);
+    KLAMM_CO_TRY(dropped);
+    // What producers did before has been deleted with it.
+    dropped = co_await drop_snapshots_above(-1);
     KLAMM_CO_TRY(dropped);
     Result<void> started = co_await start_empty(log_.log_start_offset_);
     KLAMM_CO_TRY(started);
@@ -363,12 +457,11 @@ io::Task<Result<void>> LogLoader::load_active() {
   }
   log_.log_end_offset_ = *end;
   log_.log_start_offset_ = std::max(log_.log_start_offset_, log_.segments_.begin()->first);
-  // What recovery has read it has synced; after a clean stop all was synced.
-  const bool all_flushed = log_.options_.clean_shutdown || recovered_;
-  log_.flushed_offset_ = all_flushed ? *end : std::min(log_.options_.recovery_point, *end);
+  // After a clean stop all was synced.
+  log_.flushed_offset_ = log_.options_.clean_shutdown ? *end : std::min(log_.options_.recovery_point, *end);
   log_.high_watermark_ = std::clamp(log_.options_.high_watermark, log_.log_start_offset_, *end);
-  if (log_.epochs_.truncate_from_end(*end)) log_.epochs_dirty_ = true;
-  if (log_.epochs_.truncate_from_start(log_.log_start_offset_)) log_.epochs_dirty_ = true;
+  log_.epochs_.truncate_from_end(*end);
+  log_.epochs_.truncate_from_start(log_.log_start_offset_);
   Result<void> tidied = co_await tidy_snapshots();
   KLAMM_CO_TRY(tidied);
   // Recovery that read up to the end knows each producer's last batches; a snapshot has only the very last, and a retry
@@ -376,14 +469,10 @@ io::Task<Result<void>> LogLoader::load_active() {
   const bool known = recovered_ && !log_.options_.clean_shutdown && log_.producers_.end_offset() == *end;
   if (!known) {
     const bool clean_without_snapshot = log_.options_.clean_shutdown && log_.snapshots_.empty();
-    Result<void> rebuilt = co_await log_.rebuild_producers(*end, clean_without_snapshot);
+    Result<void> rebuilt = co_await log_.rebuild_producers(*end, clean_without_snapshot, &found_);
     KLAMM_CO_TRY(rebuilt);
   }
   log_.producers_.high_watermark_moved(log_.high_watermark_);
-  if (recovered_) {
-    Result<void> snapshot = co_await log_.take_producer_snapshot(true);
-    KLAMM_CO_TRY(snapshot);
-  }
   co_return Result<void>();
 }
 

@@ -16,7 +16,8 @@ io::Task<Result<void>> Log::take_producer_snapshot(bool sync) {
   const std::int64_t offset = producers_.end_offset();
   if (offset <= (snapshots_.empty() ? 0 : snapshots_.back())) co_return Result<void>();
   const Slice content = producers_.encode_snapshot();
-  Result<std::shared_ptr<io::File>> file = co_await shard_.files().open(snapshot_path(offset), io::OpenMode::create);
+  CachedFile snapshot(shard_.files(), options_.open_files);
+  Result<std::shared_ptr<io::File>> file = co_await snapshot.open(snapshot_path(offset), io::OpenMode::create);
   KLAMM_CO_TRY(file);
   Result<void> written = co_await (*file)->truncate(0);
   if (written) written = co_await (*file)->write(0, content.bytes());
@@ -37,23 +38,31 @@ io::Task<Result<void>> Log::remove_snapshot(std::int64_t offset) {
   co_return removed;
 }
 
+io::Task<Result<Slice>> Log::read_snapshot(std::int64_t offset, const io::Survey* found) {
+  const io::SurveyedFile* seen = found == nullptr ? nullptr : found->find(file_name(offset, suffix::kProducerSnapshot));
+  if (seen != nullptr && seen->is_whole()) co_return seen->tail;
+  Result<Slice> content = co_await io::read_file(shard_.files(), snapshot_path(offset));
+  co_return content;
+}
+
 // The state at `log_end`, from the newest good snapshot at or below it and the batches behind that.
-io::Task<Result<void>> Log::rebuild_producers(std::int64_t log_end, bool clean_without_snapshot) {
+io::Task<Result<void>> Log::rebuild_producers(std::int64_t log_end, bool clean_without_snapshot,
+                                              const io::Survey* found) {
   producers_.clear(log_start_offset_);
+  relearn_end_ = -1;
   std::int64_t from = segments_.empty() ? log_end : std::min(log_end, segments_.begin()->first);
   bool loaded = false;
   while (!loaded) {
     auto after = std::upper_bound(snapshots_.begin(), snapshots_.end(), log_end);
     if (after == snapshots_.begin()) break;
     const std::int64_t offset = *std::prev(after);
-    Result<Slice> content = co_await io::read_file(shard_.files(), snapshot_path(offset));
+    Result<Slice> content = co_await read_snapshot(offset, found);
     if (content) {
       Result<void> good = producers_.load_snapshot(content->bytes(), offset, shard_.wall_ms());
       if (good) {
         loaded = true;
         from = std::max(from, offset);
-        Result<void> relearned = co_await relearn_batches(offset);
-        KLAMM_CO_TRY(relearned);
+        if (!producers_.empty()) relearn_end_ = offset;
         break;
       }
       logger_.warning("{}: {}: {}; trying an older one", options_.partition, snapshot_path(offset),
@@ -66,6 +75,10 @@ io::Task<Result<void>> Log::rebuild_producers(std::int64_t log_end, bool clean_w
   }
   if (!loaded && clean_without_snapshot) from = log_end;
   if (from < log_end) {
+    if (relearn_end_ >= 0) {
+      Result<void> relearned = co_await relearn_batches(relearn_end_);
+      KLAMM_CO_TRY(relearned);
+    }
     Result<void> replayed = co_await replay_producers(from, log_end);
     KLAMM_CO_TRY(replayed);
   }
@@ -73,11 +86,25 @@ io::Task<Result<void>> Log::rebuild_producers(std::int64_t log_end, bool clean_w
   co_return Result<void>();
 }
 
+// Left until it matters: of many logs only some are written to soon after a start.
+io::Task<Result<void>> Log::know_producers(const PendingAppend& pending) {
+  if (relearn_end_ < 0) co_return Result<void>();
+  const bool asked = std::any_of(pending.batches.begin(), pending.batches.end(),
+                                 [](const BatchSummary& batch) { return batch.has_producer(); });
+  if (!asked) co_return Result<void>();
+  Result<void> relearned = co_await relearn_batches(relearn_end_);
+  if (!relearned) co_return fail(storage_error(std::move(relearned).error(), "producers' last batches"));
+  co_return Result<void>();
+}
+
 // A snapshot, taken at `end`, has only the last batch of each producer, and a retry of one of the batches before would
 // not be recognized: they are read again, as far back as what producers have in flight reaches as a rule.
 io::Task<Result<void>> Log::relearn_batches(std::int64_t end) {
   constexpr std::int64_t kMostBytes = 1 << 20;
-  if (producers_.empty()) co_return Result<void>();
+  if (producers_.empty()) {
+    relearn_end_ = -1;
+    co_return Result<void>();
+  }
   std::vector<SegmentRef> segments;  // the newest first
   std::int64_t bytes = 0;
   for (auto at = segments_.lower_bound(end); at != segments_.begin() && bytes < kMostBytes;) {
@@ -97,6 +124,7 @@ io::Task<Result<void>> Log::relearn_batches(std::int64_t end) {
     logger_.error("{}: {}; producers of that part are not known", options_.partition, read.error().message());
   }
   producers_.relearn(learned);
+  relearn_end_ = -1;
   co_return Result<void>();
 }
 

@@ -77,6 +77,13 @@ Log::SegmentRef Log::segment_after(std::int64_t base_offset) const {
   return after == segments_.end() ? nullptr : after->second;
 }
 
+// After a look at the log failed: true if what it saw was being truncated, deleted or replaced meanwhile. Waits until
+// the files have their names again.
+io::Task<bool> Log::changed_since(std::uint64_t cuts) {
+  while (renaming_ > 0) co_await renamed_.wait();
+  co_return cuts != cuts_;
+}
+
 io::Task<Result<FetchData>> Log::read(ReadRequest request) {
   for (;;) {
     Result<void> usable = check_usable();
@@ -91,8 +98,10 @@ io::Task<Result<FetchData>> Log::read(ReadRequest request) {
     const std::uint64_t cuts = cuts_;
     Result<FetchData> data = co_await read_once(request, bound);
     if (data) co_return data;
-    // What we read was being truncated or deleted: look again at what the log is now.
-    if (cuts != cuts_) continue;
+    const bool changed = co_await changed_since(cuts);
+    if (changed) continue;
+    // What readers were given before has all the descriptors until it is sent; the next read finds some.
+    if (options_.open_files && is_descriptor_shortage(data.error())) co_return FetchData();
     co_return fail(storage_error(std::move(data).error(), "read"));
   }
 }
@@ -193,7 +202,7 @@ io::Task<Result<std::optional<TimestampAndOffset>>> Log::offset_for_timestamp(Ti
     KLAMM_CO_TRY(usable);
     const std::uint64_t cuts = cuts_;
     Result<std::optional<TimestampAndOffset>> found = std::optional<TimestampAndOffset>();
-    SegmentRef segment = segments_.begin()->second;
+    SegmentRef segment = segment_after(-1);  // none while the log is being emptied
     while (found && !found->has_value() && segment != nullptr) {
       if (segment->largest_timestamp().timestamp >= timestamp) {
         found = co_await find_timestamp(segment, timestamp, log_start_offset_);
@@ -201,7 +210,8 @@ io::Task<Result<std::optional<TimestampAndOffset>>> Log::offset_for_timestamp(Ti
       segment = segment_after(segment->base_offset());
     }
     if (found) co_return found;
-    if (cuts == cuts_) co_return fail(storage_error(std::move(found).error(), "look up a timestamp"));
+    const bool changed = co_await changed_since(cuts);
+    if (!changed) co_return fail(storage_error(std::move(found).error(), "look up a timestamp"));
   }
 }
 
@@ -220,7 +230,8 @@ io::Task<Result<std::optional<TimestampAndOffset>>> Log::offset_of_max_timestamp
     const TimestampMs largest = latest->largest_timestamp().timestamp;
     Result<std::optional<TimestampAndOffset>> found = co_await find_timestamp(latest, largest, log_start_offset_);
     if (found) co_return found;
-    if (cuts == cuts_) co_return fail(storage_error(std::move(found).error(), "look up the largest timestamp"));
+    const bool changed = co_await changed_since(cuts);
+    if (!changed) co_return fail(storage_error(std::move(found).error(), "look up the largest timestamp"));
   }
 }
 

@@ -58,6 +58,8 @@ constexpr std::string_view kSwap = ".swap";
 
 constexpr std::string_view kLeaderEpochFile = "leader-epoch-checkpoint";
 constexpr std::string_view kPartitionMetadataFile = "partition.metadata";
+// In a copy that is about to take the place of the log it was made from: beside that log it is the one that counts.
+constexpr std::string_view kMoveMarkerFile = "move-complete";
 
 // ---- Files of a data directory.
 constexpr std::string_view kLockFile = ".lock";

@@ -25,10 +25,12 @@ struct OffsetIndexEntry {
 // Owned by a Segment; changes come one at a time, lookups may run beside appends.
 class OffsetIndex {
  public:
-  OffsetIndex(io::FileSystem& files, std::string path, std::int64_t base_offset)
-      : entries_(files, std::move(path)), base_offset_(base_offset) {}
+  OffsetIndex(io::FileSystem& files, std::string path, std::int64_t base_offset,
+              std::shared_ptr<OpenFiles> open_files = nullptr)
+      : entries_(files, std::move(path), std::move(open_files)), base_offset_(base_offset) {}
 
   EntryFile<OffsetIndexEntry>& entries() noexcept { return entries_; }
+  const EntryFile<OffsetIndexEntry>& entries() const noexcept { return entries_; }
   bool is_full(std::int64_t max_bytes) const {
     return static_cast<std::int64_t>((entries_.size() + 1) * OffsetIndexEntry::kBytes) > max_bytes;
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "protocol/error.h"
 #include "protocol/record/control.h"
@@ -70,11 +71,17 @@ void ProducerEntry::add_batch(std::int16_t batch_epoch, const ProducedBatch& bat
   last_timestamp = batch.timestamp;
 }
 
-void ProducerEntry::take_batches(const ProducerEntry& other) {
-  if (other.epoch != epoch || batch_count_ == 0 || other.last_batch() == nullptr) return;
-  if (other.last_offset() != last_offset() || other.last_sequence() != last_sequence()) return;
-  batches_ = other.batches_;
-  batch_count_ = other.batch_count_;
+void ProducerEntry::add_older_batches(const ProducerEntry& other) {
+  if (other.epoch != epoch || batch_count_ == 0) return;
+  std::array<ProducedBatch, 2 * kMostBatches> all;
+  const std::int64_t first_offset = batches_.front().first_offset();
+  const std::span<const ProducedBatch> known = batches();
+  const std::span<const ProducedBatch> others = other.batches();
+  auto end = std::copy_if(others.begin(), others.end(), all.begin(),
+                          [&](const ProducedBatch& batch) { return batch.last_offset < first_offset; });
+  end = std::copy(known.begin(), known.end(), end);
+  batch_count_ = std::min(kMostBatches, static_cast<std::size_t>(end - all.begin()));
+  std::copy(end - static_cast<std::ptrdiff_t>(batch_count_), end, batches_.begin());
 }
 
 Result<std::optional<EndTransaction>> read_end_transaction(Slice batch) {
@@ -196,11 +203,17 @@ std::vector<AbortedTransaction> ProducerState::commit(Update update, std::int64_
     if (entry.transaction_first_offset >= 0) open_.emplace(entry.transaction_first_offset, entry.producer_id);
     entries_[entry.producer_id] = entry;
   }
-  for (const CompletedTransaction& completed : update.completed_) {
+  for (auto at = update.completed_.begin(); at != update.completed_.end(); ++at) {
+    const CompletedTransaction& completed = *at;
     open_.erase(completed.first_offset);
     unreplicated_[completed.first_offset] = completed.last_offset;
     if (!completed.aborted) continue;
-    const std::int64_t last_stable = open_.empty() ? completed.last_offset + 1 : open_.begin()->first;
+    // When its marker had been written: what comes behind it in this update was not open yet, or was still.
+    std::int64_t last_stable = completed.last_offset + 1;
+    if (!open_.empty()) last_stable = std::min(last_stable, open_.begin()->first);
+    for (auto later = std::next(at); later != update.completed_.end(); ++later) {
+      last_stable = std::min(last_stable, later->first_offset);
+    }
     aborted.push_back({completed.producer_id, completed.first_offset, completed.last_offset, last_stable});
   }
   end_offset_ = log_end;
@@ -231,7 +244,7 @@ bool ProducerState::expired(const ProducerEntry& entry, TimestampMs now_ms) cons
 void ProducerState::relearn(const std::map<std::int64_t, ProducerEntry>& learned) {
   for (const auto& [producer_id, entry] : learned) {
     const auto known = entries_.find(producer_id);
-    if (known != entries_.end()) known->second.take_batches(entry);
+    if (known != entries_.end()) known->second.add_older_batches(entry);
   }
 }
 

@@ -51,8 +51,8 @@ struct ProducerEntry {
   std::int32_t last_sequence() const noexcept { return batch_count_ == 0 ? -1 : last_batch()->last_sequence; }
   std::int64_t last_offset() const noexcept { return batch_count_ == 0 ? -1 : last_batch()->last_offset; }
   void add_batch(std::int16_t batch_epoch, const ProducedBatch& batch);
-  // Takes the batches of `other`, if it ends with the same one.
-  void take_batches(const ProducerEntry& other);
+  // Puts the batches of `other` in front that are of the same epoch and lie before those known here.
+  void add_older_batches(const ProducerEntry& other);
   // A new epoch begins without batches.
   void set_epoch(std::int16_t new_epoch);
   friend bool operator==(const ProducerEntry&, const ProducerEntry&) = default;
@@ -111,7 +111,8 @@ class ProducerState {
   // Offset up to which batches were taken in.
   std::int64_t end_offset() const noexcept { return end_offset_; }
   void set_end_offset(std::int64_t offset) noexcept { end_offset_ = offset; }
-  // What was read again of the log: a snapshot has told of the last batch only.
+  // What was read again of the log: a snapshot has told of the last batch only. Batches behind it may have been added
+  // meanwhile.
   void relearn(const std::map<std::int64_t, ProducerEntry>& learned);
   void expire(TimestampMs now_ms);
   void clear(std::int64_t end_offset);

@@ -32,10 +32,12 @@ struct TimestampOffset {
 // Owned by a Segment; changes come one at a time, lookups may run beside appends.
 class TimeIndex {
  public:
-  TimeIndex(io::FileSystem& files, std::string path, std::int64_t base_offset)
-      : entries_(files, std::move(path)), base_offset_(base_offset) {}
+  TimeIndex(io::FileSystem& files, std::string path, std::int64_t base_offset,
+            std::shared_ptr<OpenFiles> open_files = nullptr)
+      : entries_(files, std::move(path), std::move(open_files)), base_offset_(base_offset) {}
 
   EntryFile<TimeIndexEntry>& entries() noexcept { return entries_; }
+  const EntryFile<TimeIndexEntry>& entries() const noexcept { return entries_; }
   // One place is kept for the entry that is added when the segment rolls.
   bool is_full(std::int64_t max_bytes) const {
     return static_cast<std::int64_t>((entries_.size() + 2) * TimeIndexEntry::kBytes) > max_bytes;

@@ -27,9 +27,11 @@ struct AbortedTransaction {
 // Owned by a Segment; changes come one at a time, lookups may run beside appends.
 class TxnIndex {
  public:
-  TxnIndex(io::FileSystem& files, std::string path) : entries_(files, std::move(path)) {}
+  TxnIndex(io::FileSystem& files, std::string path, std::shared_ptr<OpenFiles> open_files = nullptr)
+      : entries_(files, std::move(path), std::move(open_files)) {}
 
   EntryFile<AbortedTransaction>& entries() noexcept { return entries_; }
+  const EntryFile<AbortedTransaction>& entries() const noexcept { return entries_; }
   bool empty() const noexcept { return entries_.empty(); }
   void append(const AbortedTransaction& transaction) { entries_.append(transaction); }
   // Adds those that touch [from, upper) to `found`. True if no later segment can hold more: an entry's last stable

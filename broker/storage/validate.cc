@@ -16,6 +16,8 @@ using compress::Compression;
 using protocol::ErrorCode;
 
 constexpr std::int16_t kFirstZstdProduceVersion = 7;
+// Kafka's broker has no code for bytes that a codec cannot unpack: an exception ends the request there.
+constexpr ErrorCode kUndecodable = ErrorCode::unknown_server_error;
 constexpr std::size_t kPlainLimitBytes = std::size_t{1} << 30;  // most that a batch may unpack to when it is rebuilt
 
 tl::unexpected<Error> refuse(ErrorCode code, std::string why) {
@@ -66,11 +68,14 @@ Result<record::BatchView> only_batch(const Slice& records) {
   if (head.status == record::EntryStatus::malformed && head.size_bytes < record::kEntryHeadSize) {
     return refuse(ErrorCode::corrupt_message, "batch length is below the least possible");
   }
+  if (head.magic > record::kMagic) {
+    return refuse(ErrorCode::corrupt_message, fmt::format("batch has magic {}; only 2 is known", head.magic));
+  }
   if (head.magic >= 0 && head.magic != record::kMagic) {
     return refuse(ErrorCode::invalid_record, fmt::format("batch has magic {}; only 2 is accepted", head.magic));
   }
   if (head.status == record::EntryStatus::malformed) return refuse(ErrorCode::corrupt_message, "not a record batch");
-  if (head.status == record::EntryStatus::incomplete) return refuse(ErrorCode::corrupt_message, "batch is cut short");
+  if (head.status == record::EntryStatus::incomplete) return refuse(ErrorCode::invalid_record, "batch is cut short");
   if (head.size_bytes != records.size()) {
     return refuse(ErrorCode::invalid_record, "the request must hold exactly one record batch a partition");
   }
@@ -106,7 +111,7 @@ Result<void> check_header(const record::BatchView& batch, const ValidateContext&
     return refuse(ErrorCode::invalid_timestamp, "producers may not set the timestamp type to log append time");
   }
   const std::optional<Compression> codec = batch.compression();
-  if (!codec) return refuse(ErrorCode::invalid_record, "batch has an unknown codec");
+  if (!codec) return refuse(kUndecodable, "batch has an unknown codec");
   if (*codec == Compression::zstd && context.produce_version < kFirstZstdProduceVersion) {
     return refuse(ErrorCode::unsupported_compression_type, "zstd needs Produce version 7");
   }
@@ -155,7 +160,10 @@ Result<ValidatedBatch> validate_client_batch(Slice records, const ValidateContex
   Result<void> header = check_header(*batch, context);
   KLAMM_TRY(header);
   Result<record::BatchFacts> facts = record::inspect_records(*batch, context.codecs, inspect_options(context));
-  if (!facts) return refuse(ErrorCode::invalid_record, facts.error().message());
+  if (!facts) {
+    const bool codec = facts.error() == Errc::corrupt;
+    return refuse(codec ? kUndecodable : ErrorCode::invalid_record, facts.error().message());
+  }
   Result<void> each = check_records(*facts, context, record_errors);
   KLAMM_TRY(each);
 

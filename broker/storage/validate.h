@@ -37,8 +37,9 @@ struct ValidatedBatch {
 // Checks the records of one partition in a Produce request: exactly one whole batch of magic 2, its size, CRC, counts,
 // producer fields, every record (structure, key on compacted topics, timestamp). Rewrites timestamps in place (then the
 // CRC anew), recompresses where compression.type asks for another codec.
-// Errors: CORRUPT_MESSAGE, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, INVALID_RECORD, INVALID_TIMESTAMP,
-// UNSUPPORTED_COMPRESSION_TYPE; single records at fault are listed in `record_errors` if it is not null.
+// Errors, those that Kafka 4.3.1 gives for the same bytes: CORRUPT_MESSAGE, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE,
+// INVALID_RECORD, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE, UNKNOWN_SERVER_ERROR where a codec cannot unpack
+// them; single records at fault are listed in `record_errors` if it is not null.
 Result<ValidatedBatch> validate_client_batch(Slice records, const ValidateContext& context,
                                              std::vector<RecordError>* record_errors);
 

@@ -17,6 +17,12 @@
 
 namespace klamm::client {
 
+// The Kafka code and message of an item in a response, as an Error.
+inline Error item_error(ErrorCode code, const std::string& what,
+                        const std::optional<std::string>& message = std::nullopt) {
+  return protocol::kafka_error(code, message && !message->empty() ? what + ": " + *message : what);
+}
+
 class AdminCore : public std::enable_shared_from_this<AdminCore> {
  public:
   static std::shared_ptr<AdminCore> start(io::Shard& shard, AdminSettings settings, AdminHooks hooks);
@@ -35,7 +41,10 @@ class AdminCore : public std::enable_shared_from_this<AdminCore> {
   io::Task<Result<DescribeCluster::Outcome>> run(DescribeCluster operation);
   io::Task<Result<DescribeApiVersions::Outcome>> run(DescribeApiVersions operation);
   io::Task<Result<DescribeLogDirs::Outcome>> run(DescribeLogDirs operation);
+  io::Task<Result<AlterReplicaLogDirs::Outcome>> run(AlterReplicaLogDirs operation);
   io::Task<Result<DescribeQuorum::Outcome>> run(DescribeQuorum operation);
+  io::Task<Result<AddRaftVoter::Outcome>> run(AddRaftVoter operation);
+  io::Task<Result<RemoveRaftVoter::Outcome>> run(RemoveRaftVoter operation);
   io::Task<Result<UpdateFeatures::Outcome>> run(UpdateFeatures operation);
   io::Task<Result<UnregisterBroker::Outcome>> run(UnregisterBroker operation);
   io::Task<Result<ElectLeaders::Outcome>> run(ElectLeaders operation);
@@ -97,13 +106,56 @@ class AdminCore : public std::enable_shared_from_this<AdminCore> {
       if (!more) co_return fail(std::move(*error));
     }
   }
+  // ask() for what only the active controller does. An answer that says of itself, by `error_of`, that the node asked
+  // is not that one any more, or that says so of the quorum's leader, is asked again while there is time.
+  template <typename Request, typename ErrorOf>
+  io::Task<Result<typename Request::Response>> ask_controller(Request request, Patience& patience,
+                                                              rpc::VersionBounds bounds, ErrorOf error_of) {
+    for (;;) {
+      const Route route = controller();
+      Result<typename Request::Response> response = co_await ask(route, Request(request), patience, bounds);
+      if (!response) co_return response;
+      const ErrorCode code = protocol::error_code_from(error_of(*response));
+      if (code != ErrorCode::not_controller && code != ErrorCode::not_leader_or_follower) co_return response;
+      const bool more = co_await patience.again();
+      if (!more) co_return response;
+    }
+  }
+  // ask_controller() for a request whose response has one error for all of it; `what` says in that error what failed.
+  // It is asked again where that may help: a voter that does not follow closely enough yet, ...
+  template <typename Request>
+  io::Task<Result<typename Request::Response>> have_controller_do(Request request, Patience& patience, std::string what,
+                                                                  rpc::VersionBounds bounds = {}) {
+    for (;;) {
+      Result<typename Request::Response> response = co_await ask_controller(
+          Request(request), patience, bounds, [](const auto& answer) { return answer.error_code; });
+      KLAMM_CO_TRY(response);
+      const ErrorCode code = protocol::error_code_from(response->error_code);
+      if (code == ErrorCode::none) co_return response;
+      std::optional<std::string> message;
+      if constexpr (requires { response->error_message; }) message = response->error_message;
+      if (protocol::retriable(code)) {
+        const bool more = co_await patience.again();
+        if (more) continue;
+      }
+      co_return fail(item_error(code, what, message));
+    }
+  }
   // The broker ids of the cluster, asked anew.
   io::Task<Result<std::vector<BrokerNumber>>> broker_ids(Patience& patience);
   // The leader of each partition; what has none or does not exist gets an error in `failed`.
   using Leaders = std::map<BrokerNumber, std::vector<TopicPartition>>;
   io::Task<Result<Leaders>> leaders_of(std::vector<TopicPartition> partitions,
                                        std::map<TopicPartition, ErrorCode>& failed, Patience& patience);
-  io::Task<Result<TopicDescription>> describe_topic(std::string name, bool authorized_operations, Patience& patience);
+  // Asks the leaders of `left` (or `broker` for all), again while there is time where that may help. Each partition
+  // gets into `outcome` what `value_of` makes of its answer, or the error. `common`: a request without its partitions;
+  // `add` puts one into it. (In records.cc, whose operations are such.)
+  template <typename Request, typename Outcome, typename Add, typename ValueOf>
+  io::Task<Result<void>> ask_leaders(std::vector<TopicPartition> left, std::optional<BrokerNumber> broker,
+                                     Request common, rpc::VersionBounds bounds, Patience& patience, Outcome& outcome,
+                                     Add add, ValueOf value_of);
+  io::Task<Result<TopicDescription>> describe_topic(std::string name, const DescribeTopics& operation,
+                                                    Patience& patience);
   io::Task<void> finish(std::shared_ptr<AdminCore> self);
 
   io::Shard& shard_;
@@ -114,12 +166,6 @@ class AdminCore : public std::enable_shared_from_this<AdminCore> {
   bool is_finished_ = false;
   io::Signal finished_;
 };
-
-// The Kafka code and message of an item in a response, as an Error.
-inline Error item_error(ErrorCode code, const std::string& what,
-                        const std::optional<std::string>& message = std::nullopt) {
-  return protocol::kafka_error(code, message && !message->empty() ? what + ": " + *message : what);
-}
 
 // Puts partitions into a request's list of topics, each with the list of its partitions; both ordered.
 template <typename Topics, typename Name, typename Add>

@@ -2,6 +2,8 @@
 #include <limits>
 
 #include "client/admin/admin_core.h"
+#include "protocol/messages/add_raft_voter_request.h"
+#include "protocol/messages/add_raft_voter_response.h"
 #include "protocol/messages/describe_cluster_request.h"
 #include "protocol/messages/describe_cluster_response.h"
 #include "protocol/messages/describe_log_dirs_request.h"
@@ -10,6 +12,8 @@
 #include "protocol/messages/describe_quorum_response.h"
 #include "protocol/messages/list_transactions_request.h"
 #include "protocol/messages/list_transactions_response.h"
+#include "protocol/messages/remove_raft_voter_request.h"
+#include "protocol/messages/remove_raft_voter_response.h"
 #include "protocol/messages/unregister_broker_request.h"
 #include "protocol/messages/unregister_broker_response.h"
 #include "protocol/messages/update_features_request.h"
@@ -126,6 +130,7 @@ io::Task<Result<DescribeLogDirs::Outcome>> AdminCore::run(DescribeLogDirs operat
       continue;
     }
     std::vector<LogDirDescription> dirs;
+    dirs.reserve(response->results.size());
     for (const auto& result : response->results) dirs.push_back(log_dir(result));
     outcome.insert_or_assign(broker, std::move(dirs));
   }
@@ -139,8 +144,14 @@ io::Task<Result<DescribeQuorum::Outcome>> AdminCore::run(DescribeQuorum operatio
   auto& topic = request.topics.emplace_back();
   topic.topic_name = "__cluster_metadata";
   topic.partitions.emplace_back().partition_index = 0;
+  const auto error_of = [](const protocol::DescribeQuorumResponse& answer) {
+    const bool partition =
+        answer.error_code == 0 && answer.topics.size() == 1 && answer.topics[0].partitions.size() == 1;
+    return partition ? answer.topics[0].partitions[0].error_code : answer.error_code;
+  };
+  const rpc::VersionBounds bounds;
   Result<protocol::DescribeQuorumResponse> response =
-      co_await ask(settings_.to_controllers ? controller() : any_node(), std::move(request), patience);
+      co_await ask_controller(std::move(request), patience, bounds, error_of);
   KLAMM_CO_TRY(response);
   const ErrorCode code = protocol::error_code_from(response->error_code);
   if (code != ErrorCode::none) co_return fail(item_error(code, "quorum", response->error_message));
@@ -168,6 +179,39 @@ io::Task<Result<DescribeQuorum::Outcome>> AdminCore::run(DescribeQuorum operatio
   co_return quorum;
 }
 
+io::Task<Result<AddRaftVoter::Outcome>> AdminCore::run(AddRaftVoter operation) {
+  const std::shared_ptr<AdminCore> alive = shared_from_this();
+  Patience patience(*this, operation.options);
+  protocol::AddRaftVoterRequest request;
+  request.cluster_id = operation.cluster_id;
+  request.timeout_ms = patience.left_ms();
+  request.voter_id = operation.id;
+  request.voter_directory_id = operation.directory_id;
+  for (const QuorumNode::Listener& endpoint : operation.endpoints) {
+    auto& listener = request.listeners.emplace_back();
+    listener.name = endpoint.name;
+    listener.host = endpoint.host;
+    listener.port = static_cast<std::uint16_t>(endpoint.port);
+  }
+  Result<protocol::AddRaftVoterResponse> response =
+      co_await have_controller_do(std::move(request), patience, "adding a voter");
+  KLAMM_CO_TRY(response);
+  co_return AddRaftVoter::Done();
+}
+
+io::Task<Result<RemoveRaftVoter::Outcome>> AdminCore::run(RemoveRaftVoter operation) {
+  const std::shared_ptr<AdminCore> alive = shared_from_this();
+  Patience patience(*this, operation.options);
+  protocol::RemoveRaftVoterRequest request;
+  request.cluster_id = operation.cluster_id;
+  request.voter_id = operation.id;
+  request.voter_directory_id = operation.directory_id;
+  Result<protocol::RemoveRaftVoterResponse> response =
+      co_await have_controller_do(std::move(request), patience, "removing a voter");
+  KLAMM_CO_TRY(response);
+  co_return RemoveRaftVoter::Done();
+}
+
 io::Task<Result<UpdateFeatures::Outcome>> AdminCore::run(UpdateFeatures operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
   Patience patience(*this, operation.options);
@@ -182,10 +226,9 @@ io::Task<Result<UpdateFeatures::Outcome>> AdminCore::run(UpdateFeatures operatio
   }
   rpc::VersionBounds bounds;
   bounds.lowest = 1;
-  Result<protocol::UpdateFeaturesResponse> response = co_await ask(controller(), std::move(request), patience, bounds);
+  Result<protocol::UpdateFeaturesResponse> response =
+      co_await have_controller_do(std::move(request), patience, "update of features", bounds);
   KLAMM_CO_TRY(response);
-  const ErrorCode code = protocol::error_code_from(response->error_code);
-  if (code != ErrorCode::none) co_return fail(item_error(code, "update of features", response->error_message));
   UpdateFeatures::Outcome outcome;
   for (const auto& [name, update] : operation.updates) outcome[name] = Result<void>();
   for (const auto& result : response->results) {
@@ -201,13 +244,9 @@ io::Task<Result<UnregisterBroker::Outcome>> AdminCore::run(UnregisterBroker oper
   Patience patience(*this, operation.options);
   protocol::UnregisterBrokerRequest request;
   request.broker_id = operation.broker_id;
-  Result<protocol::UnregisterBrokerResponse> response = co_await ask(controller(), std::move(request), patience);
+  Result<protocol::UnregisterBrokerResponse> response = co_await have_controller_do(
+      std::move(request), patience, "unregistering broker " + std::to_string(operation.broker_id));
   KLAMM_CO_TRY(response);
-  const ErrorCode code = protocol::error_code_from(response->error_code);
-  if (code != ErrorCode::none) {
-    co_return fail(
-        item_error(code, "unregistering broker " + std::to_string(operation.broker_id), response->error_message));
-  }
   co_return UnregisterBroker::Done();
 }
 

@@ -80,6 +80,7 @@ io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operat
         continue;
       }
       std::vector<ConfigEntry> entries;
+      entries.reserve(result.configs.size());
       for (const auto& one : result.configs) entries.push_back(entry_of(one));
       outcome.insert_or_assign(resource, std::move(entries));
     }
@@ -92,7 +93,12 @@ io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
   Patience patience(*this, operation.options);
   AlterConfigs::Outcome outcome;
   std::map<BrokerNumber, std::vector<ConfigResource>> by_owner;
-  for (const auto& [resource, changes] : operation.changes) by_owner[owner_of(resource)].push_back(resource);
+  for (const auto& [resource, changes] : operation.changes) {
+    // Among controllers it is the active one that writes a broker's settings; the broker itself is none of them, or is
+    // one that only votes. Loggers are set on the node itself in any case.
+    const bool written_here = settings_.to_controllers && resource.type == ConfigResourceType::broker;
+    by_owner[written_here ? -1 : owner_of(resource)].push_back(resource);
+  }
   for (const auto& [owner, resources] : by_owner) {
     protocol::IncrementalAlterConfigsRequest request;
     request.validate_only = operation.validate_only;

@@ -30,38 +30,40 @@ void take_failed(const std::map<TopicPartition, ErrorCode>& failed, Outcome& out
 
 }  // namespace
 
-io::Task<Result<DeleteRecords::Outcome>> AdminCore::run(DeleteRecords operation) {
-  const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
-  DeleteRecords::Outcome outcome;
-  std::vector<TopicPartition> left = keys_of(operation.before);
+template <typename Request, typename Outcome, typename Add, typename ValueOf>
+io::Task<Result<void>> AdminCore::ask_leaders(std::vector<TopicPartition> left, std::optional<BrokerNumber> broker,
+                                              Request common, rpc::VersionBounds bounds, Patience& patience,
+                                              Outcome& outcome, Add add, ValueOf value_of) {
   while (!left.empty()) {
-    std::map<TopicPartition, ErrorCode> failed;
     std::vector<TopicPartition> again;
-    Result<Leaders> leaders = co_await leaders_of(left, failed, patience);
-    KLAMM_CO_TRY(leaders);
-    take_failed(failed, outcome, again);
-    for (const auto& [broker, partitions] : *leaders) {
-      protocol::DeleteRecordsRequest request;
-      request.timeout_ms = patience.left_ms();
+    Leaders nodes;
+    if (broker) {
+      nodes[*broker] = left;
+    } else {
+      std::map<TopicPartition, ErrorCode> failed;
+      Result<Leaders> leaders = co_await leaders_of(left, failed, patience);
+      KLAMM_CO_TRY(leaders);
+      nodes = std::move(*leaders);
+      take_failed(failed, outcome, again);
+    }
+    for (const auto& [id, partitions] : nodes) {
+      Request request = common;
+      if constexpr (requires { request.timeout_ms; }) request.timeout_ms = patience.left_ms();
       group_by_topic(
-          request.topics, partitions, [](auto& topic) -> std::string& { return topic.name; },
-          [&](auto& topic, const TopicPartition& partition) {
-            auto& one = topic.partitions.emplace_back();
-            one.partition_index = partition.partition;
-            one.offset = operation.before.at(partition);
-          });
-      Result<protocol::DeleteRecordsResponse> response = co_await ask(node(broker), std::move(request), patience);
+          request.topics, partitions, [](auto& topic) -> std::string& { return topic.name; }, add);
+      Result<typename Request::Response> response = co_await ask(node(id), std::move(request), patience, bounds);
       KLAMM_CO_TRY(response);
       for (const auto& topic : response->topics) {
-        for (const auto& one : topic.partitions) {
-          const TopicPartition partition{topic.name, one.partition_index};
-          const ErrorCode code = protocol::error_code_from(one.error_code);
+        for (const auto& answer : topic.partitions) {
+          const TopicPartition partition{topic.name, answer.partition_index};
+          const ErrorCode code = protocol::error_code_from(answer.error_code);
           if (code == ErrorCode::none) {
-            outcome.insert_or_assign(partition, one.low_watermark);
+            outcome.insert_or_assign(partition, value_of(answer));
             continue;
           }
-          outcome.insert_or_assign(partition, fail(item_error(code, partition.text())));
+          std::optional<std::string> message;
+          if constexpr (requires { answer.error_message; }) message = answer.error_message;
+          outcome.insert_or_assign(partition, fail(item_error(code, partition.text(), message)));
           if (protocol::retriable(code)) again.push_back(partition);
         }
       }
@@ -71,6 +73,22 @@ io::Task<Result<DeleteRecords::Outcome>> AdminCore::run(DeleteRecords operation)
     const bool more = co_await patience.again();
     if (!more) break;
   }
+  co_return Result<void>();
+}
+
+io::Task<Result<DeleteRecords::Outcome>> AdminCore::run(DeleteRecords operation) {
+  const std::shared_ptr<AdminCore> alive = shared_from_this();
+  Patience patience(*this, operation.options);
+  DeleteRecords::Outcome outcome;
+  const auto add = [&](auto& topic, const TopicPartition& partition) {
+    auto& one = topic.partitions.emplace_back();
+    one.partition_index = partition.partition;
+    one.offset = operation.before.at(partition);
+  };
+  const auto value_of = [](const auto& answer) { return answer.low_watermark; };
+  Result<void> asked = co_await ask_leaders(keys_of(operation.before), std::nullopt, protocol::DeleteRecordsRequest(),
+                                            rpc::VersionBounds(), patience, outcome, add, value_of);
+  KLAMM_CO_TRY(asked);
   co_return outcome;
 }
 
@@ -78,7 +96,6 @@ io::Task<Result<ListOffsets::Outcome>> AdminCore::run(ListOffsets operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
   Patience patience(*this, operation.options);
   ListOffsets::Outcome outcome;
-  std::vector<TopicPartition> left = keys_of(operation.specs);
   // The younger special values need younger versions.
   rpc::VersionBounds bounds;
   for (const auto& [partition, spec] : operation.specs) {
@@ -90,44 +107,20 @@ io::Task<Result<ListOffsets::Outcome>> AdminCore::run(ListOffsets operation) {
     bounds.lowest = std::max(bounds.lowest, needed);
   }
   if (operation.read_committed) bounds.lowest = std::max<std::int16_t>(bounds.lowest, 2);
-  while (!left.empty()) {
-    std::map<TopicPartition, ErrorCode> failed;
-    std::vector<TopicPartition> again;
-    Result<Leaders> leaders = co_await leaders_of(left, failed, patience);
-    KLAMM_CO_TRY(leaders);
-    take_failed(failed, outcome, again);
-    for (const auto& [broker, partitions] : *leaders) {
-      protocol::ListOffsetsRequest request;
-      request.replica_id = -1;
-      request.isolation_level = operation.read_committed ? 1 : 0;
-      request.timeout_ms = patience.left_ms();
-      group_by_topic(
-          request.topics, partitions, [](auto& topic) -> std::string& { return topic.name; },
-          [&](auto& topic, const TopicPartition& partition) {
-            auto& one = topic.partitions.emplace_back();
-            one.partition_index = partition.partition;
-            one.timestamp = operation.specs.at(partition);
-          });
-      Result<protocol::ListOffsetsResponse> response = co_await ask(node(broker), std::move(request), patience, bounds);
-      KLAMM_CO_TRY(response);
-      for (const auto& topic : response->topics) {
-        for (const auto& one : topic.partitions) {
-          const TopicPartition partition{topic.name, one.partition_index};
-          const ErrorCode code = protocol::error_code_from(one.error_code);
-          if (code == ErrorCode::none) {
-            outcome.insert_or_assign(partition, ListedOffset{one.offset, one.timestamp, one.leader_epoch});
-            continue;
-          }
-          outcome.insert_or_assign(partition, fail(item_error(code, partition.text())));
-          if (protocol::retriable(code)) again.push_back(partition);
-        }
-      }
-    }
-    left = std::move(again);
-    if (left.empty()) break;
-    const bool more = co_await patience.again();
-    if (!more) break;
-  }
+  protocol::ListOffsetsRequest request;
+  request.replica_id = -1;
+  request.isolation_level = operation.read_committed ? 1 : 0;
+  const auto add = [&](auto& topic, const TopicPartition& partition) {
+    auto& one = topic.partitions.emplace_back();
+    one.partition_index = partition.partition;
+    one.timestamp = operation.specs.at(partition);
+  };
+  const auto value_of = [](const auto& answer) {
+    return ListedOffset{answer.offset, answer.timestamp, answer.leader_epoch};
+  };
+  Result<void> asked = co_await ask_leaders(keys_of(operation.specs), std::nullopt, std::move(request), bounds,
+                                            patience, outcome, add, value_of);
+  KLAMM_CO_TRY(asked);
   co_return outcome;
 }
 
@@ -135,49 +128,21 @@ io::Task<Result<DescribeProducers::Outcome>> AdminCore::run(DescribeProducers op
   const std::shared_ptr<AdminCore> alive = shared_from_this();
   Patience patience(*this, operation.options);
   DescribeProducers::Outcome outcome;
-  std::vector<TopicPartition> left = operation.partitions;
-  while (!left.empty()) {
-    std::map<TopicPartition, ErrorCode> failed;
-    std::vector<TopicPartition> again;
-    Leaders nodes;
-    if (operation.broker) {
-      nodes[*operation.broker] = left;
-    } else {
-      Result<Leaders> leaders = co_await leaders_of(left, failed, patience);
-      KLAMM_CO_TRY(leaders);
-      nodes = std::move(*leaders);
-      take_failed(failed, outcome, again);
+  const auto add = [](auto& topic, const TopicPartition& partition) {
+    topic.partition_indexes.push_back(partition.partition);
+  };
+  const auto value_of = [](const auto& answer) {
+    std::vector<ProducerState> states;
+    for (const auto& producer : answer.active_producers) {
+      states.push_back({producer.producer_id, producer.producer_epoch, producer.last_sequence, producer.last_timestamp,
+                        producer.coordinator_epoch, producer.current_txn_start_offset});
     }
-    for (const auto& [broker, partitions] : nodes) {
-      protocol::DescribeProducersRequest request;
-      group_by_topic(
-          request.topics, partitions, [](auto& topic) -> std::string& { return topic.name; },
-          [](auto& topic, const TopicPartition& partition) { topic.partition_indexes.push_back(partition.partition); });
-      Result<protocol::DescribeProducersResponse> response = co_await ask(node(broker), std::move(request), patience);
-      KLAMM_CO_TRY(response);
-      for (const auto& topic : response->topics) {
-        for (const auto& one : topic.partitions) {
-          const TopicPartition partition{topic.name, one.partition_index};
-          const ErrorCode code = protocol::error_code_from(one.error_code);
-          if (code != ErrorCode::none) {
-            outcome.insert_or_assign(partition, fail(item_error(code, partition.text(), one.error_message)));
-            if (protocol::retriable(code)) again.push_back(partition);
-            continue;
-          }
-          std::vector<ProducerState> states;
-          for (const auto& producer : one.active_producers) {
-            states.push_back({producer.producer_id, producer.producer_epoch, producer.last_sequence,
-                              producer.last_timestamp, producer.coordinator_epoch, producer.current_txn_start_offset});
-          }
-          outcome.insert_or_assign(partition, std::move(states));
-        }
-      }
-    }
-    left = std::move(again);
-    if (left.empty()) break;
-    const bool more = co_await patience.again();
-    if (!more) break;
-  }
+    return states;
+  };
+  Result<void> asked =
+      co_await ask_leaders(operation.partitions, operation.broker, protocol::DescribeProducersRequest(),
+                           rpc::VersionBounds(), patience, outcome, add, value_of);
+  KLAMM_CO_TRY(asked);
   co_return outcome;
 }
 

@@ -24,10 +24,9 @@ io::Task<Result<ElectLeaders::Outcome>> AdminCore::run(ElectLeaders operation) {
   }
   rpc::VersionBounds bounds;
   bounds.lowest = operation.type == ElectionType::unclean ? 1 : 0;
-  Result<protocol::ElectLeadersResponse> response = co_await ask(controller(), std::move(request), patience, bounds);
+  Result<protocol::ElectLeadersResponse> response =
+      co_await have_controller_do(std::move(request), patience, "leader election", bounds);
   KLAMM_CO_TRY(response);
-  const ErrorCode whole = protocol::error_code_from(response->error_code);
-  if (whole != ErrorCode::none) co_return fail(item_error(whole, "leader election"));
   ElectLeaders::Outcome outcome;
   for (const auto& topic : response->replica_election_results) {
     for (const auto& one : topic.partition_result) {
@@ -54,10 +53,8 @@ io::Task<Result<ListReassignments::Outcome>> AdminCore::run(ListReassignments op
         [](auto& topic, const TopicPartition& partition) { topic.partition_indexes.push_back(partition.partition); });
   }
   Result<protocol::ListPartitionReassignmentsResponse> response =
-      co_await ask(controller(), std::move(request), patience);
+      co_await have_controller_do(std::move(request), patience, "reassignments");
   KLAMM_CO_TRY(response);
-  const ErrorCode code = protocol::error_code_from(response->error_code);
-  if (code != ErrorCode::none) co_return fail(item_error(code, "reassignments", response->error_message));
   ListReassignments::Outcome outcome;
   for (const auto& topic : response->topics) {
     for (const auto& one : topic.partitions) {
@@ -72,6 +69,7 @@ io::Task<Result<AlterReassignments::Outcome>> AdminCore::run(AlterReassignments 
   Patience patience(*this, operation.options);
   protocol::AlterPartitionReassignmentsRequest request;
   request.timeout_ms = patience.left_ms();
+  request.allow_replication_factor_change = operation.allow_replication_factor_change;
   for (const auto& [partition, target] : operation.targets) {
     if (request.topics.empty() || request.topics.back().name != partition.topic)
       request.topics.emplace_back().name = partition.topic;
@@ -79,11 +77,11 @@ io::Task<Result<AlterReassignments::Outcome>> AdminCore::run(AlterReassignments 
     one.partition_index = partition.partition;
     one.replicas = target;
   }
+  rpc::VersionBounds bounds;
+  bounds.lowest = operation.allow_replication_factor_change ? 0 : 1;
   Result<protocol::AlterPartitionReassignmentsResponse> response =
-      co_await ask(controller(), std::move(request), patience);
+      co_await have_controller_do(std::move(request), patience, "reassignment", bounds);
   KLAMM_CO_TRY(response);
-  const ErrorCode whole = protocol::error_code_from(response->error_code);
-  if (whole != ErrorCode::none) co_return fail(item_error(whole, "reassignment", response->error_message));
   AlterReassignments::Outcome outcome;
   for (const auto& topic : response->responses) {
     for (const auto& one : topic.partitions) {

@@ -153,12 +153,13 @@ io::Task<Result<ListTopics::Outcome>> AdminCore::run(ListTopics operation) {
 }
 
 // By DescribeTopicPartitions, page by page: it alone tells eligible leader replicas.
-io::Task<Result<TopicDescription>> AdminCore::describe_topic(std::string name, bool authorized_operations,
+io::Task<Result<TopicDescription>> AdminCore::describe_topic(std::string name, const DescribeTopics& operation,
                                                              Patience& patience) {
   TopicDescription description;
   description.name = name;
   protocol::DescribeTopicPartitionsRequest request;
   request.topics.emplace_back().name = name;
+  request.response_partition_limit = operation.partitions_per_response;
   for (;;) {
     Result<protocol::DescribeTopicPartitionsResponse> response =
         co_await ask(any_node(), protocol::DescribeTopicPartitionsRequest(request), patience);
@@ -168,7 +169,7 @@ io::Task<Result<TopicDescription>> AdminCore::describe_topic(std::string name, b
       if (code != ErrorCode::none) co_return fail(item_error(code, "topic " + name));
       description.id = topic.topic_id;
       description.internal = topic.is_internal;
-      if (authorized_operations && topic.topic_authorized_operations != kNotTold) {
+      if (operation.authorized_operations && topic.topic_authorized_operations != kNotTold) {
         description.authorized_operations = topic.topic_authorized_operations;
       }
       for (const auto& one : topic.partitions) {
@@ -189,6 +190,8 @@ io::Task<Result<TopicDescription>> AdminCore::describe_topic(std::string name, b
 
 io::Task<Result<DescribeTopics::Outcome>> AdminCore::run(DescribeTopics operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
+  if (operation.partitions_per_response < 1)
+    co_return fail(Errc::invalid_argument, "partitions_per_response must be at least 1");
   Patience patience(*this, operation.options);
   DescribeTopics::Outcome outcome;
   Result<ConnectionRef> connection = co_await connect(any_node(), patience.deadline());
@@ -200,7 +203,7 @@ io::Task<Result<DescribeTopics::Outcome>> AdminCore::run(DescribeTopics operatio
       by_metadata.push_back(name);
       continue;
     }
-    Result<TopicDescription> described = co_await describe_topic(name, operation.authorized_operations, patience);
+    Result<TopicDescription> described = co_await describe_topic(name, operation, patience);
     if (!described && described.error().code().category() != protocol::kafka_category())
       co_return fail(std::move(described).error());
     outcome.insert_or_assign(name, std::move(described));

@@ -56,7 +56,7 @@ Result<std::size_t> ChunkReader::read(detail::RecordsBlock& block, std::size_t r
     in_batch_ = false;
     legacy_.reset();
     position.offset = std::max(position.offset, batch_next_offset_);
-    if (batch_leader_epoch_ >= 0) position.leader_epoch = batch_leader_epoch_;
+    if (batch_leader_epoch_ >= 0) position.leader_epoch = batch_leader_epoch_;  // also of one without records
   }
   return given;
 }
@@ -73,7 +73,10 @@ std::size_t ChunkReader::take_records(detail::RecordsBlock& block, std::size_t r
     records.push_back({topic, partition, batch_leader_epoch_, record.offset, record.timestamp, to_public(record.key),
                        to_public(record.value), to_public(record.headers), timestamp_type_});
   }
-  if (records.size() > before) position.offset = records.back().offset + 1;
+  if (records.size() > before) {
+    position.offset = records.back().offset + 1;
+    if (batch_leader_epoch_ >= 0) position.leader_epoch = batch_leader_epoch_;
+  }
   return records.size() - before;
 }
 

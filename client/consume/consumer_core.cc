@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "client/core/settings.h"
-#include "protocol/messages/list_offsets_request.h"
-#include "protocol/messages/list_offsets_response.h"
 
 namespace klamm::client {
 
@@ -118,22 +116,9 @@ Result<void> ConsumerCore::assign(const std::vector<TopicPartition>& partitions)
 
 std::vector<TopicPartition> ConsumerCore::assignment() const {
   std::vector<TopicPartition> partitions;
+  partitions.reserve(assigned_.size());
   for (const auto& [partition, state] : assigned_) partitions.push_back(partition);
   return partitions;
-}
-
-// By auto.offset.reset.
-void ConsumerCore::need_offset(Assigned& partition) {
-  switch (settings_.auto_offset_reset.kind) {
-    case OffsetReset::Kind::earliest: return partition.need_lookup(kEarliest);
-    case OffsetReset::Kind::latest: return partition.need_lookup(kLatest);
-    case OffsetReset::Kind::by_duration:
-      return partition.need_lookup(
-          std::max<std::int64_t>(0, shard_.wall_ms() - settings_.auto_offset_reset.duration_ms));
-    case OffsetReset::Kind::none: break;
-  }
-  partition.need_lookup(kLatest);
-  fail_partition(partition, Error(Errc::not_found, "no offset to begin at, and auto.offset.reset is none"));
 }
 
 namespace {
@@ -144,14 +129,14 @@ void drop_buffer(Assigned& partition, std::uint64_t& total) {
 }
 }  // namespace
 
-Result<void> ConsumerCore::seek(const TopicPartition& partition, std::int64_t offset) {
+Result<void> ConsumerCore::seek(const TopicPartition& partition, std::int64_t offset, std::int32_t leader_epoch) {
   Result<Assigned*> found = must_find(partition);
   KLAMM_TRY(found);
   if (offset < 0)
     return fail(Errc::invalid_argument,
                 "seek of " + partition.text() + " to negative offset " + std::to_string(offset));
   drop_buffer(**found, buffered_bytes_);
-  (*found)->set_position(offset, -1);
+  (*found)->set_position(offset, leader_epoch);
   positions_.notify_all();
   wake();
   return {};
@@ -181,6 +166,11 @@ std::optional<std::int64_t> ConsumerCore::position(const TopicPartition& partiti
   return found->position.offset;
 }
 
+std::int32_t ConsumerCore::position_epoch(const TopicPartition& partition) const {
+  const Assigned* found = find(partition);
+  return found == nullptr || !found->has_position ? -1 : found->position.leader_epoch;
+}
+
 std::optional<std::int64_t> ConsumerCore::lag(const TopicPartition& partition) const {
   const Assigned* found = find(partition);
   if (found == nullptr || !found->has_position || found->high_watermark < 0) return std::nullopt;
@@ -206,25 +196,6 @@ std::vector<TopicPartition> ConsumerCore::paused() const {
     if (state->paused) partitions.push_back(partition);
   }
   return partitions;
-}
-
-io::Task<Result<std::int64_t>> ConsumerCore::await_position(TopicPartition partition) {
-  const std::shared_ptr<ConsumerCore> alive = shared_from_this();
-  const Instant deadline = shard_.now() + milliseconds(settings_.default_api_timeout_ms);
-  for (;;) {
-    if (stopped_) co_return fail(Errc::cancelled, "the consumer was closed");
-    Result<Assigned*> found = must_find(partition);
-    KLAMM_CO_TRY(found);
-    if ((*found)->error) co_return fail(*(*found)->error);
-    if ((*found)->has_position) co_return (*found)->position.offset;
-    if (const Error* fatal = cluster_.fatal_error()) co_return fail(*fatal);
-    const bool in_time = co_await positions_.wait_until(deadline);
-    if (!in_time) {
-      std::string why = "position of " + partition.text();
-      if (cluster_.update_error()) why += ": " + cluster_.update_error()->message();
-      co_return fail(Error(Errc::timed_out, std::move(why), true));
-    }
-  }
 }
 
 void ConsumerCore::fail_partition(Assigned& partition, Error error) {
@@ -289,6 +260,11 @@ void ConsumerCore::follow_leader(Assigned& partition) {
   const PartitionMetadata* metadata = cluster_.find(partition.partition.topic, partition.partition.partition);
   if (metadata == nullptr) return;
   if (metadata->leader != partition.leader) partition.preferred_replica = -1;
+  if (topic->id != partition.topic_id) {
+    // A topic that was made anew counts its epochs anew.
+    if (!partition.topic_id.is_zero()) partition.fetch_epoch = partition.position.leader_epoch = -1;
+    partition.topic_id = topic->id;
+  }
   partition.leader = metadata->leader;
   partition.leader_epoch = metadata->leader_epoch;
 }
@@ -303,6 +279,11 @@ void ConsumerCore::turn() {
     if (partition->error || partition->leader < 0) continue;
     if (partition->not_before > now) {
       look_again_at(partition->not_before);
+      continue;
+    }
+    if (partition->leader_is_old()) {
+      cluster_.request_update();
+      back_off(*partition);
       continue;
     }
     if (!partition->has_position) {
@@ -357,6 +338,8 @@ io::Task<Result<ConsumerCore::Block>> ConsumerCore::poll(Duration timeout, Cance
     if (cancellation) cancellation->wake = [this] { arrived_.notify_all(); };
     in_time = co_await arrived_.wait_until(deadline);
     if (cancellation) cancellation->wake = nullptr;
+    // The request for what follows is on its way before these records are decoded.
+    co_await shard_.others_first();
   }
   polling_ = false;
   co_return outcome;
@@ -427,101 +410,11 @@ void ConsumerCore::collect_from(Assigned& partition, detail::RecordsBlock& block
 
 // ---- questions ----
 
-io::Task<Result<ConsumerCore::FoundOffsets>> ConsumerCore::list_offsets(Times times) {
+io::Task<Result<FoundOffsets>> ConsumerCore::list_offsets(OffsetTimes times) {
   const std::shared_ptr<ConsumerCore> alive = shared_from_this();
-  const Instant deadline = shard_.now() + milliseconds(settings_.default_api_timeout_ms);
-  FoundOffsets found;
-  rpc::Backoff backoff = backoff_;
-  for (const auto& [partition, time] : times) {
-    Result<const TopicMetadata*> topic = co_await cluster_.await_topic(partition.topic, deadline);
-    KLAMM_CO_TRY(topic);
-  }
-  while (!times.empty()) {
-    if (stopped_) co_return fail(Errc::cancelled, "the consumer was closed");
-    Times left;
-    Result<FoundOffsets> some = co_await list_offsets_once(std::exchange(times, {}), left);
-    KLAMM_CO_TRY(some);
-    found.merge(*some);
-    times = std::move(left);
-    if (times.empty()) break;
-    const Instant again = shard_.now() + backoff.next(shard_.random());
-    if (again >= deadline) {
-      std::string why = "offsets of " + times.begin()->first.text();
-      if (cluster_.update_error()) why += ": " + cluster_.update_error()->message();
-      co_return fail(Error(Errc::timed_out, std::move(why), true));
-    }
-    cluster_.request_update();
-    while (!stopped_ && shard_.now() < again) co_await cluster_.changed().wait_until(again);
-  }
-  co_return found;
-}
-
-namespace {
-
-using Groups = std::map<BrokerNumber, ConsumerCore::Times>;
-
-protocol::ListOffsetsRequest list_offsets_request(const ConsumerCore::Times& times, const Cluster& cluster,
-                                                  IsolationLevel isolation, std::int32_t timeout_ms) {
-  protocol::ListOffsetsRequest request;
-  request.replica_id = -1;
-  request.isolation_level = static_cast<std::int8_t>(isolation);
-  request.timeout_ms = timeout_ms;
-  for (const auto& [partition, time] : times) {
-    if (request.topics.empty() || request.topics.back().name != partition.topic)
-      request.topics.emplace_back().name = partition.topic;
-    auto& asked = request.topics.back().partitions.emplace_back();
-    asked.partition_index = partition.partition;
-    asked.timestamp = time;
-    const PartitionMetadata* metadata = cluster.find(partition.topic, partition.partition);
-    asked.current_leader_epoch = metadata != nullptr ? metadata->leader_epoch : -1;
-  }
-  return request;
-}
-
-}  // namespace
-
-io::Task<Result<ConsumerCore::FoundOffsets>> ConsumerCore::list_offsets_once(Times times, Times& left) {
-  FoundOffsets found;
-  Groups groups;
-  for (const auto& [partition, time] : times) {
-    const PartitionMetadata* metadata = cluster_.find(partition.topic, partition.partition);
-    if (metadata == nullptr || metadata->leader < 0) {
-      left[partition] = time;
-    } else {
-      groups[metadata->leader][partition] = time;
-    }
-  }
-  for (auto& [broker, asked] : groups) {
-    Result<ConnectionRef> connection = co_await cluster_.connect(broker);
-    if (!connection) {
-      left.insert(asked.begin(), asked.end());
-      continue;
-    }
-    Result<protocol::ListOffsetsResponse> response =
-        co_await (*connection)
-            ->call(
-                list_offsets_request(asked, cluster_, settings_.isolation_level, settings_.common.request_timeout_ms));
-    if (!response) {
-      if (!response.error().retriable()) co_return fail(std::move(response).error());
-      left.insert(asked.begin(), asked.end());
-      continue;
-    }
-    for (const auto& topic : response->topics) {
-      for (const auto& partition : topic.partitions) {
-        const TopicPartition key{topic.name, partition.partition_index};
-        const auto known = asked.find(key);
-        if (known == asked.end()) continue;
-        const ErrorCode code = protocol::error_code_from(partition.error_code);
-        if (code == ErrorCode::none) {
-          found[key] = {partition.offset, partition.timestamp, partition.leader_epoch};
-        } else if (protocol::retriable(code)) {
-          left[key] = known->second;
-        } else {
-          co_return fail(protocol::kafka_error(code, "offsets of " + key.text()));
-        }
-      }
-    }
-  }
+  OffsetFinder finder(cluster_, {settings_.isolation_level, backoff_, settings_.common.request_timeout_ms,
+                                 milliseconds(settings_.default_api_timeout_ms)});
+  Result<FoundOffsets> found = co_await finder.find(std::move(times));
   co_return found;
 }
 

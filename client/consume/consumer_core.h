@@ -14,6 +14,7 @@
 
 #include "client/consume/chunk_reader.h"
 #include "client/consume/fetch_session.h"
+#include "client/consume/offset_finder.h"
 #include "client/consume/subscription.h"
 #include "client/core/cluster.h"
 #include "client/core/config_settings.h"
@@ -34,9 +35,11 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   // See klamm::Consumer for these.
   Result<void> assign(const std::vector<TopicPartition>& partitions);
   std::vector<TopicPartition> assignment() const;
-  Result<void> seek(const TopicPartition& partition, std::int64_t offset);
+  Result<void> seek(const TopicPartition& partition, std::int64_t offset, std::int32_t leader_epoch = -1);
   Result<void> seek_to(std::span<const TopicPartition> partitions, std::int64_t which);  // kEarliest or kLatest
   std::optional<std::int64_t> position(const TopicPartition& partition) const;
+  // Of the leader that wrote the record before the position; -1: not known.
+  std::int32_t position_epoch(const TopicPartition& partition) const;
   std::optional<std::int64_t> lag(const TopicPartition& partition) const;
   Result<void> pause(std::span<const TopicPartition> partitions, bool paused);
   std::vector<TopicPartition> paused() const;
@@ -46,17 +49,7 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   io::Task<Result<Block>> poll(Duration timeout, CancellationRef cancellation = nullptr);
   io::Task<Result<std::int64_t>> await_position(TopicPartition partition);
 
-  static constexpr std::int64_t kLatest = -1;
-  static constexpr std::int64_t kEarliest = -2;
-  // `times`: kLatest, kEarliest, or a time in ms. An answer of offset -1: there is none.
-  struct Found {
-    std::int64_t offset = -1;
-    TimestampMs timestamp = kNoTimestamp;
-    std::int32_t leader_epoch = -1;
-  };
-  using Times = std::map<TopicPartition, std::int64_t>;
-  using FoundOffsets = std::map<TopicPartition, Found>;
-  io::Task<Result<FoundOffsets>> list_offsets(Times times);
+  io::Task<Result<FoundOffsets>> list_offsets(OffsetTimes times);
   io::Task<Result<std::vector<PartitionInfo>>> partitions_for(std::string topic);
   io::Task<Result<void>> close();
   void abandon();
@@ -91,14 +84,17 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   void look_again_at(Instant when);
 
   io::Task<void> look_up(BrokerNumber broker, std::vector<AssignedRef> partitions);
-  void take_looked_up(Assigned& partition, ErrorCode code, const Found& found);
+  void take_looked_up(Assigned& partition, ErrorCode code, const FoundOffset& found);
   io::Task<void> validate(BrokerNumber broker, std::vector<AssignedRef> partitions);
-  void take_validated(Assigned& partition, ErrorCode code, std::int32_t epoch, std::int64_t end_offset);
+  void take_validated(Assigned& partition, ErrorCode code, std::int64_t end_offset);
   void truncated(Assigned& partition, std::int64_t end_offset);
 
   Fetcher& fetcher_of(BrokerNumber broker);
   io::Task<void> fetch_loop(Fetcher& fetcher);
   io::Task<bool> fetch_once(Fetcher& fetcher);
+  io::Task<ConnectionRef> connection_for(Fetcher& fetcher);
+  std::vector<FetchSession::Want> wanted_from(const Fetcher& fetcher) const;
+  protocol::FetchRequest fetch_request() const;
   bool fetchable(const Assigned& partition, BrokerNumber broker, Instant now) const;
   void take_fetched(Fetcher& fetcher, const FetchSession::Plan& plan, protocol::FetchResponse& response);
   enum class Taken { nothing, batches, part };  // part: of one batch, and nothing else
@@ -109,7 +105,6 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   void collect_from(Assigned& partition, detail::RecordsBlock& block, std::size_t most);
   std::optional<Error> take_error();
 
-  io::Task<Result<FoundOffsets>> list_offsets_once(Times times, Times& left);
   io::Task<void> finish(std::shared_ptr<ConsumerCore> self);
   void stop();
 

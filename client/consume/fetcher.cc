@@ -33,73 +33,87 @@ bool ConsumerCore::fetchable(const Assigned& partition, BrokerNumber broker, Ins
   if (partition.not_before > now || broker < 0) return false;
   const bool follow = partition.preferred_replica >= 0 && partition.preferred_until > now;
   if (broker != (follow ? partition.preferred_replica : partition.leader)) return false;
+  if (partition.leader_is_old()) return false;
   if (partition.fetch_epoch >= 0 && partition.leader_epoch > partition.fetch_epoch &&
       partition.validated_epoch < partition.leader_epoch) {
     return false;
   }
-  return partition.buffered_bytes < static_cast<std::uint64_t>(settings_.max_partition_fetch_bytes) &&
-         buffered_bytes_ < static_cast<std::uint64_t>(settings_.fetch_max_bytes);
+  // One answer is read while the next one comes, also where each is as large as was asked for.
+  return partition.buffered_bytes <= static_cast<std::uint64_t>(settings_.max_partition_fetch_bytes) &&
+         buffered_bytes_ <= static_cast<std::uint64_t>(settings_.fetch_max_bytes);
 }
 
-// One request and its answer. False if there is nothing to ask this broker for.
-io::Task<bool> ConsumerCore::fetch_once(Fetcher& fetcher) {
-  const auto any = [&](Instant now) {
-    return std::any_of(turn_order_.begin(), turn_order_.end(),
-                       [&](const AssignedRef& one) { return fetchable(*one, fetcher.id, now); });
-  };
-  if (!any(shard_.now())) co_return false;
-  if (fetcher.throttled_until > shard_.now()) co_await shard_.sleep_until(fetcher.throttled_until);
-  ConnectionRef connection = cluster_.open_connection(fetcher.id);
-  if (!connection) {
-    fetcher.session.reset();
-    Result<ConnectionRef> opened = co_await cluster_.connect(fetcher.id);
-    if (stopped_) co_return false;
-    if (!opened) {
-      cluster_.request_update();
-      const Instant until = shard_.now() + backoff_.after(0, shard_.random());
-      while (!stopped_ && shard_.now() < until) co_await fetcher.work.wait_until(until);
-      co_return true;
-    }
-    connection = std::move(*opened);
+// The broker's connection, once it may be asked again; null if it cannot be reached now, or nobody wants it any more.
+io::Task<ConnectionRef> ConsumerCore::connection_for(Fetcher& fetcher) {
+  while (!stopped_ && shard_.now() < fetcher.throttled_until) {
+    co_await fetcher.work.wait_until(fetcher.throttled_until);
   }
-  if (stopped_) co_return false;
+  if (ConnectionRef open = cluster_.open_connection(fetcher.id)) co_return open;
+  fetcher.session.reset();
+  Result<ConnectionRef> opened = co_await cluster_.connect(fetcher.id);
+  if (opened && !stopped_) co_return std::move(*opened);
+  if (!stopped_) {
+    cluster_.request_update();
+    const Instant until = shard_.now() + backoff_.after(0, shard_.random());
+    while (!stopped_ && shard_.now() < until) co_await fetcher.work.wait_until(until);
+  }
+  co_return nullptr;
+}
 
+// What the next request asks for. A broker without a session for us serves in this order: who had to wait comes first.
+std::vector<FetchSession::Want> ConsumerCore::wanted_from(const Fetcher& fetcher) const {
   const Instant now = shard_.now();
   std::vector<FetchSession::Want> wanted;
-  bool topic_ids = true;
-  const Uuid* topic_id = nullptr;
   const std::string* topic_name = nullptr;
   Uuid id;
   for (const AssignedRef& partition : turn_order_) {
     if (!fetchable(*partition, fetcher.id, now)) continue;
     if (topic_name == nullptr || *topic_name != partition->partition.topic) {
-      const TopicMetadata* topic = cluster_.find(partition->partition.topic);
-      id = topic != nullptr ? topic->id : Uuid();
       topic_name = &partition->partition.topic;
-      topic_id = &id;
+      const TopicMetadata* topic = cluster_.find(*topic_name);
+      id = topic != nullptr ? topic->id : Uuid();
     }
-    topic_ids = topic_ids && !topic_id->is_zero();
     wanted.push_back(
-        {partition, *topic_id, partition->fetch_offset, partition->leader_epoch, settings_.max_partition_fetch_bytes});
+        {partition, id, partition->fetch_offset, partition->leader_epoch, settings_.max_partition_fetch_bytes});
   }
-  if (wanted.empty()) co_return false;
-  // A broker without a session for us serves in this order: who had to wait comes first.
   std::stable_sort(wanted.begin(), wanted.end(), [](const FetchSession::Want& left, const FetchSession::Want& right) {
     return left.partition->last_served < right.partition->last_served;
   });
-  constexpr std::int16_t kLastWithNames = 12;
-  Result<std::int16_t> version =
-      connection->version_of<FetchRequest>({0, topic_ids ? FetchRequest::kMaxStableVersion : kLastWithNames});
-  if (!version) {
-    for (const FetchSession::Want& want : wanted) fail_partition(*want.partition, version.error());
-    co_return true;
-  }
+  return wanted;
+}
+
+FetchRequest ConsumerCore::fetch_request() const {
   FetchRequest request;
   request.max_wait_ms = settings_.fetch_max_wait_ms;
   request.min_bytes = settings_.fetch_min_bytes;
   request.max_bytes = settings_.fetch_max_bytes;
   request.isolation_level = static_cast<std::int8_t>(settings_.isolation_level);
   request.rack_id = settings_.client_rack;
+  return request;
+}
+
+// One request and its answer. False if there is nothing to ask this broker for.
+io::Task<bool> ConsumerCore::fetch_once(Fetcher& fetcher) {
+  const Instant begin = shard_.now();
+  const bool any = std::any_of(turn_order_.begin(), turn_order_.end(),
+                               [&](const AssignedRef& one) { return fetchable(*one, fetcher.id, begin); });
+  if (!any) co_return false;
+  ConnectionRef connection = co_await connection_for(fetcher);
+  if (stopped_) co_return false;
+  if (!connection) co_return true;
+
+  std::vector<FetchSession::Want> wanted = wanted_from(fetcher);
+  if (wanted.empty()) co_return false;
+  constexpr std::int16_t kLastWithNames = 12;
+  const bool topic_ids = std::none_of(wanted.begin(), wanted.end(),
+                                      [](const FetchSession::Want& want) { return want.topic_id.is_zero(); });
+  Result<std::int16_t> version =
+      connection->version_of<FetchRequest>({0, topic_ids ? FetchRequest::kMaxStableVersion : kLastWithNames});
+  if (!version) {
+    for (const FetchSession::Want& want : wanted) fail_partition(*want.partition, version.error());
+    co_return true;
+  }
+  FetchRequest request = fetch_request();
   FetchSession::Plan plan = fetcher.session.plan(wanted, *version > kLastWithNames, request);
   for (const FetchSession::Want& want : wanted) want.partition->in_fetch = true;
   wanted.clear();
@@ -109,17 +123,17 @@ io::Task<bool> ConsumerCore::fetch_once(Fetcher& fetcher) {
       milliseconds(settings_.common.request_timeout_ms) + milliseconds(settings_.fetch_max_wait_ms));
   for (auto& [partition, entry] : plan.entries) entry.partition->in_fetch = false;
   if (stopped_) co_return false;
-  if (!response) {
-    fetcher.session.reset();
-    cluster_.request_update();
-    log_.debug("fetch from broker {} failed: {}", fetcher.id, response.error().message());
-    for (auto& [partition, entry] : plan.entries) {
-      entry.partition->preferred_replica = -1;
-      back_off(*entry.partition);
-    }
+  if (response) {
+    take_fetched(fetcher, plan, *response);
     co_return true;
   }
-  take_fetched(fetcher, plan, *response);
+  fetcher.session.reset();
+  cluster_.request_update();
+  log_.debug("fetch from broker {} failed: {}", fetcher.id, response.error().message());
+  for (auto& [partition, entry] : plan.entries) {
+    entry.partition->preferred_replica = -1;
+    back_off(*entry.partition);
+  }
   co_return true;
 }
 

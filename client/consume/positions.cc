@@ -32,6 +32,39 @@ AskedMap remember(const std::vector<AssignedRef>& partitions) {
 
 }  // namespace
 
+// By auto.offset.reset.
+void ConsumerCore::need_offset(Assigned& partition) {
+  switch (settings_.auto_offset_reset.kind) {
+    case OffsetReset::Kind::earliest: return partition.need_lookup(kEarliest);
+    case OffsetReset::Kind::latest: return partition.need_lookup(kLatest);
+    case OffsetReset::Kind::by_duration:
+      return partition.need_lookup(
+          std::max<std::int64_t>(0, shard_.wall_ms() - settings_.auto_offset_reset.duration_ms));
+    case OffsetReset::Kind::none: break;
+  }
+  partition.need_lookup(kLatest);
+  fail_partition(partition, Error(Errc::not_found, "no offset to begin at, and auto.offset.reset is none"));
+}
+
+io::Task<Result<std::int64_t>> ConsumerCore::await_position(TopicPartition partition) {
+  const std::shared_ptr<ConsumerCore> alive = shared_from_this();
+  const Instant deadline = shard_.now() + milliseconds(settings_.default_api_timeout_ms);
+  for (;;) {
+    if (stopped_) co_return fail(Errc::cancelled, "the consumer was closed");
+    Result<Assigned*> found = must_find(partition);
+    KLAMM_CO_TRY(found);
+    if ((*found)->error) co_return fail(*(*found)->error);
+    if ((*found)->has_position) co_return (*found)->position.offset;
+    if (const Error* fatal = cluster_.fatal_error()) co_return fail(*fatal);
+    const bool in_time = co_await positions_.wait_until(deadline);
+    if (!in_time) {
+      std::string why = "position of " + partition.text() + " not known in time";
+      if (cluster_.update_error()) why += " (" + cluster_.update_error()->message() + ")";
+      co_return fail(Error(Errc::timed_out, std::move(why), true));
+    }
+  }
+}
+
 io::Task<void> ConsumerCore::look_up(BrokerNumber broker, std::vector<AssignedRef> partitions) {
   const AskedMap asked = remember(partitions);
   ListOffsetsRequest request;
@@ -47,13 +80,7 @@ io::Task<void> ConsumerCore::look_up(BrokerNumber broker, std::vector<AssignedRe
     one.current_leader_epoch = entry.partition->leader_epoch;
     one.timestamp = entry.partition->lookup;
   }
-  Result<ListOffsetsResponse> response = fail(Errc::unavailable);
-  Result<ConnectionRef> connection = co_await cluster_.connect(broker);
-  if (connection) {
-    response = co_await (*connection)->call(std::move(request));
-  } else {
-    response = fail(std::move(connection).error());
-  }
+  Result<ListOffsetsResponse> response = co_await cluster_.call(broker, std::move(request));
   if (stopped_) co_return;
   for (const auto& [key, entry] : asked) {
     if (entry.current()) entry.partition->lookup_running = false;
@@ -81,7 +108,7 @@ io::Task<void> ConsumerCore::look_up(BrokerNumber broker, std::vector<AssignedRe
   wake();
 }
 
-void ConsumerCore::take_looked_up(Assigned& partition, ErrorCode code, const Found& found) {
+void ConsumerCore::take_looked_up(Assigned& partition, ErrorCode code, const FoundOffset& found) {
   if (code != ErrorCode::none) {
     if (!protocol::retriable(code)) return fail_partition(partition, protocol::kafka_error(code, "offset lookup"));
     cluster_.request_update();
@@ -100,12 +127,17 @@ void ConsumerCore::take_looked_up(Assigned& partition, ErrorCode code, const Fou
 
 io::Task<void> ConsumerCore::validate(BrokerNumber broker, std::vector<AssignedRef> partitions) {
   const AskedMap asked = remember(partitions);
-  std::map<TopicPartition, std::int32_t> leader_epochs;
+  struct Question {
+    std::int32_t leader_epoch;
+    std::int32_t fetch_epoch;
+    std::int64_t fetch_offset;
+  };
+  std::map<TopicPartition, Question> questions;
   OffsetForLeaderEpochRequest request;
   request.replica_id = -1;
   for (const auto& [key, entry] : asked) {
     entry.partition->validating = true;
-    leader_epochs[key] = entry.partition->leader_epoch;
+    questions[key] = {entry.partition->leader_epoch, entry.partition->fetch_epoch, entry.partition->fetch_offset};
     if (request.topics.empty() || request.topics.back().topic != key.topic)
       request.topics.emplace_back().topic = key.topic;
     auto& one = request.topics.back().partitions.emplace_back();
@@ -113,13 +145,7 @@ io::Task<void> ConsumerCore::validate(BrokerNumber broker, std::vector<AssignedR
     one.current_leader_epoch = entry.partition->leader_epoch;
     one.leader_epoch = entry.partition->fetch_epoch;
   }
-  Result<OffsetForLeaderEpochResponse> response = fail(Errc::unavailable);
-  Result<ConnectionRef> connection = co_await cluster_.connect(broker);
-  if (connection) {
-    response = co_await (*connection)->call(std::move(request));
-  } else {
-    response = fail(std::move(connection).error());
-  }
+  Result<OffsetForLeaderEpochResponse> response = co_await cluster_.call(broker, std::move(request));
   if (stopped_) co_return;
   for (const auto& [key, entry] : asked) {
     if (entry.current()) entry.partition->validating = false;
@@ -131,7 +157,7 @@ io::Task<void> ConsumerCore::validate(BrokerNumber broker, std::vector<AssignedR
     for (const auto& [key, entry] : asked) {
       if (!entry.current()) continue;
       if (not_served) {
-        entry.partition->validated_epoch = leader_epochs[key];
+        entry.partition->validated_epoch = questions.at(key).leader_epoch;
       } else {
         back_off(*entry.partition);
       }
@@ -145,14 +171,19 @@ io::Task<void> ConsumerCore::validate(BrokerNumber broker, std::vector<AssignedR
       if (entry == asked.end() || !entry->second.current()) continue;
       Assigned& partition = *entry->second.partition;
       const ErrorCode code = protocol::error_code_from(one.error_code);
-      if (code == ErrorCode::none) partition.validated_epoch = leader_epochs[entry->first];
-      take_validated(partition, code, one.leader_epoch, one.end_offset);
+      if (code == ErrorCode::none) {
+        // What a fetch brought meanwhile is of other epochs than the one that was asked about: that is asked anew.
+        const Question& question = questions.at(entry->first);
+        if (partition.fetch_offset != question.fetch_offset || partition.fetch_epoch != question.fetch_epoch) continue;
+        partition.validated_epoch = question.leader_epoch;
+      }
+      take_validated(partition, code, one.end_offset);
     }
   }
   wake();
 }
 
-void ConsumerCore::take_validated(Assigned& partition, ErrorCode code, std::int32_t, std::int64_t end_offset) {
+void ConsumerCore::take_validated(Assigned& partition, ErrorCode code, std::int64_t end_offset) {
   if (code != ErrorCode::none) {
     if (!protocol::retriable(code)) return fail_partition(partition, protocol::kafka_error(code, "leader epoch check"));
     cluster_.request_update();

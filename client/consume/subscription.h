@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/time.h"
+#include "base/uuid.h"
 #include "client/consume/chunk_reader.h"
 #include "client/core/cluster.h"
 #include "klamm/record.h"
@@ -31,6 +32,7 @@ struct Assigned {
   // Where the next fetch goes on: behind what is buffered.
   std::int64_t fetch_offset = 0;
   std::int32_t fetch_epoch = -1;  // leader epoch of the last buffered batch
+  Uuid topic_id;                  // that the epochs belong to; zero: not known
   std::deque<ChunkReader> buffered;
   std::uint64_t buffered_bytes = 0;
   bool in_fetch = false;
@@ -38,6 +40,8 @@ struct Assigned {
 
   BrokerNumber leader = -1;
   std::int32_t leader_epoch = -1;
+  // Records of a later epoch were read than the metadata knows: its leader has been deposed, and may have less.
+  bool leader_is_old() const noexcept { return leader_epoch >= 0 && fetch_epoch > leader_epoch; }
   std::int32_t validated_epoch = -1;  // leader epoch up to which the position is known not to be cut off (KIP-320)
   bool validating = false;
   BrokerNumber preferred_replica = -1;  // KIP-392

@@ -12,7 +12,7 @@ using protocol::MetadataResponse;
 
 namespace {
 
-// Reported at once, as Kafka's clients do, and not tried until the deadline; the next good update clears it.
+// Reported at once, as Kafka's clients do, and not waited out until the deadline; the next good update clears it.
 bool is_fatal(const Error& error) { return error == Errc::authentication_failed || error == Errc::invalid_argument; }
 
 }  // namespace
@@ -32,24 +32,14 @@ Cluster::Cluster(io::Shard& shard, ClusterOptions options, Logger log)
     : shard_(shard),
       options_(std::move(options)),
       log_(std::move(log)),
+      links_(shard, options_, log_),
       last_success_(shard.now()),
       update_backoff_(options_.retry_backoff, options_.retry_backoff_max),
       wake_(shard),
       changed_(shard),
-      gate_(shard) {
-  rebootstrap();
-}
+      gate_(shard) {}
 
 Cluster::~Cluster() { KLAMM_CHECK(closed_, "cluster destroyed before close()"); }
-
-// Bootstrap servers stand as brokers -2, -3 and so on, until (and besides) the real ones are known.
-void Cluster::rebootstrap() {
-  BrokerNumber number = -2;
-  for (const io::Endpoint& endpoint : options_.bootstrap) {
-    const BrokerNumber id = number--;
-    if (!links_.contains(id)) links_.emplace(id, std::make_shared<Link>(shard_, id, endpoint, options_));
-  }
-}
 
 // ---- metadata ----
 
@@ -120,12 +110,7 @@ bool Cluster::learn_leader(std::string_view topic, std::int32_t partition, Broke
 
 void Cluster::learn_broker(BrokerMetadata broker) {
   if (broker.id < 0) return;
-  const auto link = links_.find(broker.id);
-  if (link != links_.end() && link->second->endpoint != broker.endpoint) {
-    retire(*link->second);
-    link->second->endpoint = broker.endpoint;
-    link->second->retry_at = {};
-  }
+  links_.relocate(broker.id, broker.endpoint);
   brokers_[broker.id] = std::move(broker);
 }
 
@@ -163,36 +148,39 @@ io::Task<void> Cluster::refresh_loop() {
     forget_idle();
     Result<void> refreshed = co_await refresh();
     if (closed_) break;
-    Duration pause = 0ns;
-    if (refreshed) {
-      updated_at_ = last_success_ = shard_.now();
-      update_error_.reset();
-      if (incomplete()) {
-        pause = update_backoff_.next(shard_.random());
-        update_requested_ = true;
-      } else {
-        update_backoff_.reset();
-      }
-    } else {
-      if (!update_error_ || update_error_->message() != refreshed.error().message()) {
-        log_.warning("metadata update failed: {}", refreshed.error().message());
-      }
-      update_error_ = std::move(refreshed).error();
-      pause = update_backoff_.next(shard_.random());
-      update_requested_ = true;
-      if (options_.rebootstrap && shard_.now() - last_success_ >= options_.rebootstrap_trigger) {
-        log_.warning("no metadata for {} s, starting again from the bootstrap servers",
-                     std::chrono::duration_cast<std::chrono::seconds>(shard_.now() - last_success_).count());
-        last_success_ = shard_.now();
-        brokers_.clear();
-      }
-      changed_.notify_all();
-    }
+    const Duration pause = refreshed ? take_refreshed() : take_failure(std::move(refreshed).error());
     // Requests within the pause wait for its end, so that a broken cluster is not flooded.
     const Instant end = shard_.now() + pause;
     while (!closed_ && shard_.now() < end) co_await wake_.wait_until(end);
   }
   loop_runs_ = false;
+}
+
+// An update did well, or failed: each tells how long to wait before another one.
+Duration Cluster::take_refreshed() {
+  updated_at_ = last_success_ = shard_.now();
+  update_error_.reset();
+  update_failed_.over();
+  if (!incomplete()) {
+    update_backoff_.reset();
+    return Duration(0);
+  }
+  update_requested_ = true;
+  return update_backoff_.next(shard_.random());
+}
+
+Duration Cluster::take_failure(Error error) {
+  log_.debug("metadata update failed: {}", error.message());
+  update_error_ = std::move(error);
+  update_requested_ = true;
+  if (options_.rebootstrap && shard_.now() - last_success_ >= options_.rebootstrap_trigger) {
+    log_.warning("no metadata for {} s, starting again from the bootstrap servers",
+                 std::chrono::duration_cast<std::chrono::seconds>(shard_.now() - last_success_).count());
+    last_success_ = shard_.now();
+    brokers_.clear();
+  }
+  changed_.notify_all();
+  return update_backoff_.next(shard_.random());
 }
 
 void Cluster::forget_idle() {
@@ -209,14 +197,12 @@ void Cluster::forget_idle() {
 }
 
 // Controllers do not serve Metadata; DescribeCluster tells who they are (KIP-919).
-io::Task<Result<void>> Cluster::refresh_controllers() {
+io::Task<Result<void>> Cluster::refresh_controllers(ConnectionRef connection) {
   constexpr std::int8_t kControllers = 2;
-  Result<ConnectionRef> connection = co_await connect_any();
-  KLAMM_CO_TRY(connection);
   protocol::DescribeClusterRequest request;
   request.endpoint_type = kControllers;
   const rpc::VersionBounds bounds{1};
-  Result<protocol::DescribeClusterResponse> response = co_await (*connection)->call(std::move(request), bounds);
+  Result<protocol::DescribeClusterResponse> response = co_await connection->call(std::move(request), bounds);
   KLAMM_CO_TRY(response);
   const ErrorCode code = protocol::error_code_from(response->error_code);
   if (code != ErrorCode::none)
@@ -233,24 +219,41 @@ io::Task<Result<void>> Cluster::refresh_controllers() {
 }
 
 io::Task<Result<void>> Cluster::refresh() {
+  Result<ConnectionRef> connection = co_await connect_any();  // tells by itself of nodes that cannot be reached
+  KLAMM_CO_TRY(connection);
+  Result<void> refreshed;
   if (options_.controllers) {
-    Result<void> refreshed = co_await refresh_controllers();
-    co_return refreshed;
+    refreshed = co_await refresh_controllers(*connection);
+  } else {
+    MetadataRequest request;
+    request.allow_auto_topic_creation = options_.allow_auto_create_topics;
+    for (const auto& [name, tracked] : tracked_) request.topics->emplace_back().name = name;
+    std::sort(request.topics->begin(), request.topics->end(),
+              [](const auto& left, const auto& right) { return *left.name < *right.name; });
+    Result<MetadataResponse> response = co_await ask_over(*connection, std::move(request), std::nullopt);
+    if (!response) refreshed = fail(std::move(response).error());
   }
-  MetadataRequest request;
-  request.allow_auto_topic_creation = options_.allow_auto_create_topics;
-  for (const auto& [name, tracked] : tracked_) request.topics->emplace_back().name = name;
-  std::sort(request.topics->begin(), request.topics->end(),
-            [](const auto& left, const auto& right) { return *left.name < *right.name; });
-  Result<MetadataResponse> response = co_await ask(std::move(request));
-  KLAMM_CO_TRY(response);
-  co_return Result<void>();
+  if (!refreshed && !closed_) tell_failure(refreshed.error());
+  co_return refreshed;
+}
+
+void Cluster::tell_failure(const Error& error) {
+  // A connection that is lost once is no trouble yet: the next attempt tells whether it is.
+  const bool may_pass = error.retriable() && !(error == Errc::timed_out) && !update_error_;
+  if (may_pass || !update_failed_.due("no answer", shard_.now())) return;
+  log_.warning("Error while fetching metadata: {}", error.message());
 }
 
 io::Task<Result<MetadataResponse>> Cluster::ask(MetadataRequest request, std::optional<Duration> timeout) {
   Result<ConnectionRef> connection = co_await connect_any();
   KLAMM_CO_TRY(connection);
-  rpc::Connection& peer = **connection;
+  Result<MetadataResponse> response = co_await ask_over(std::move(*connection), std::move(request), timeout);
+  co_return response;
+}
+
+io::Task<Result<MetadataResponse>> Cluster::ask_over(ConnectionRef connection, MetadataRequest request,
+                                                     std::optional<Duration> timeout) {
+  rpc::Connection& peer = *connection;
   Result<std::int16_t> version = peer.version_of<MetadataRequest>();
   KLAMM_CO_TRY(version);
   if (*version == 0 && request.topics && request.topics->empty()) request.topics.reset();
@@ -284,12 +287,33 @@ void Cluster::take(const MetadataResponse& response) {
     learn_broker({broker.node_id, {broker.host, static_cast<std::uint16_t>(broker.port)}, broker.rack});
   }
   for (const auto& [id, broker] : before) {
-    const auto link = links_.find(id);
-    if (!brokers_.contains(id) && link != links_.end()) retire(*link->second);
+    if (!brokers_.contains(id)) links_.drop(id);
   }
   ++version_;
   for (const auto& topic : response.topics) take_topic(topic);
+  tell_missing_topics(response);
   changed_.notify_all();
+}
+
+// What is waited for although it may never come. Other errors are told to those who ask.
+void Cluster::tell_missing_topics(const MetadataResponse& response) {
+  if (response.topics.empty()) return;
+  constexpr std::uint32_t kElections = 2;  // answers during which a new topic may have no leader yet
+  bool any = false;
+  std::string missing;
+  for (const auto& topic : response.topics) {
+    const ErrorCode error = protocol::error_code_from(topic.error_code);
+    if (error == ErrorCode::none || !protocol::retriable(error)) continue;
+    if (!topic.name || !tracked_.contains(*topic.name)) continue;
+    any = true;
+    if (error == ErrorCode::leader_not_available && answers_with_missing_ < kElections) continue;
+    missing += (missing.empty() ? "" : ", ") + *topic.name + "=" + std::string(protocol::name(error));
+  }
+  answers_with_missing_ = any ? answers_with_missing_ + 1 : 0;
+  if (!any) topics_missing_.over();
+  if (!missing.empty() && topics_missing_.due(missing, shard_.now())) {
+    log_.warning("Error while fetching metadata: {{{}}}", missing);
+  }
 }
 
 void Cluster::take_topic(const MetadataResponse::MetadataResponseTopic& topic) {
@@ -342,9 +366,8 @@ io::Task<Result<const TopicMetadata*>> Cluster::await_topic(std::string topic, I
       known = find(topic);
       if (known != nullptr && known->error != ErrorCode::none)
         co_return fail(protocol::kafka_error(known->error, "topic " + topic));
-      std::string why = "metadata of topic " + topic + " not known in time";
-      if (update_error_) why += " (" + update_error_->message() + ")";
-      co_return fail(Error(Errc::timed_out, std::move(why), true));
+      co_return fail(
+          Error(Errc::timed_out, with_update_error("metadata of topic " + topic + " not known in time"), true));
     }
   }
 }
@@ -355,52 +378,22 @@ io::Task<Result<void>> Cluster::await_brokers(Instant deadline) {
     if (const Error* fatal = fatal_error()) co_return fail(*fatal);
     if (!update_requested_) request_update();
     const bool told = co_await changed_.wait_until(deadline);
-    if (!told) {
-      std::string why = "no broker answered in time";
-      if (update_error_) why += " (" + update_error_->message() + ")";
-      co_return fail(Error(Errc::timed_out, std::move(why), true));
-    }
+    if (!told) co_return fail(Error(Errc::timed_out, with_update_error("no broker answered in time"), true));
   }
   co_return Result<void>();
 }
 
 // ---- connections ----
 
-Cluster::LinkRef Cluster::link_of(BrokerNumber broker) {
-  const auto found = links_.find(broker);
-  if (found != links_.end()) return found->second;
+LinkRef Cluster::link_of(BrokerNumber broker) {
+  if (LinkRef link = links_.find(broker)) return link;
   const auto known = brokers_.find(broker);
-  if (known == brokers_.end()) return nullptr;
-  LinkRef link = std::make_shared<Link>(shard_, broker, known->second.endpoint, options_);
-  // The connection that bootstrapped us serves its broker from now on.
-  for (auto& [id, other] : links_) {
-    if (id < -1 && other->endpoint == link->endpoint && other->is_open()) {
-      link->connection = std::exchange(other->connection, nullptr);
-      link->connects = std::exchange(other->connects, 0);
-      break;
-    }
-  }
-  links_.emplace(broker, link);
-  return link;
-}
-
-void Cluster::retire(Link& link) {
-  if (!link.connection) return;
-  const rpc::ConnectionCounts& counts = link.connection->counts();
-  link.past.requests += counts.requests;
-  link.past.responses += counts.responses;
-  link.past.sent_bytes += counts.sent_bytes;
-  link.past.received_bytes += counts.received_bytes;
-  link.past.average_round_trip = counts.average_round_trip;
-  if (link.connection->closed() && link.connection->fault() == Errc::timed_out) ++link.timeouts;
-  link.connection->close(Error(Errc::cancelled, link.endpoint.text() + ": connection given up", true));
-  gate_.spawn(link.connection->wait_ended());
-  link.connection.reset();
+  return known == brokers_.end() ? nullptr : links_.add(broker, known->second.endpoint);
 }
 
 ConnectionRef Cluster::open_connection(BrokerNumber broker) const {
-  const auto found = links_.find(broker);
-  return found != links_.end() && found->second->is_open() ? found->second->connection : nullptr;
+  const LinkRef link = links_.find(broker);
+  return link ? link->channel.open_connection() : nullptr;
 }
 
 io::Task<Result<ConnectionRef>> Cluster::connect(BrokerNumber broker) {
@@ -409,103 +402,33 @@ io::Task<Result<ConnectionRef>> Cluster::connect(BrokerNumber broker) {
     request_update();
     co_return fail(Error(Errc::unavailable, "broker " + std::to_string(broker) + " is not known", true));
   }
-  Result<ConnectionRef> connection = co_await connect(std::move(link));
+  Result<ConnectionRef> connection = co_await links_.connect(std::move(link));
   co_return connection;
-}
-
-io::Task<Result<ConnectionRef>> Cluster::connect(LinkRef link) {
-  const std::uint64_t seen = link->attempts;
-  for (;;) {
-    if (closed_) co_return fail(Errc::cancelled, "client closed");
-    if (link->is_open()) co_return link->connection;
-    // Somebody else's attempt has failed. (If it did well, and the connection is gone again, one more is due.)
-    if (link->attempts != seen && !link->connecting && link->last_error) co_return fail(*link->last_error);
-    if (link->connecting) {
-      co_await link->settled.wait();
-      continue;
-    }
-    link->connecting = true;
-    Result<void> opened = co_await open_link(link);
-    link->connecting = false;
-    ++link->attempts;
-    link->last_error = opened ? std::nullopt : std::optional(opened.error());
-    link->settled.notify_all();
-    KLAMM_CO_TRY(opened);
-  }
-}
-
-io::Task<Result<void>> Cluster::open_link(LinkRef link) {
-  retire(*link);
-  while (!closed_ && shard_.now() < link->retry_at) co_await link->settled.wait_until(link->retry_at);
-  if (closed_) co_return fail(Errc::cancelled, "client closed");
-  if (options_.tls && !tls_) {
-    Result<void> loaded = co_await load_tls();
-    KLAMM_CO_TRY(loaded);
-  }
-  rpc::ConnectionOptions options;
-  options.tls = tls_;
-  options.client_id = options_.client_id;
-  options.setup_timeout = options_.setup_timeout;
-  options.request_timeout = options_.request_timeout;
-  options.max_idle = options_.max_idle;
-  const io::Endpoint endpoint = link->endpoint;
-  Result<ConnectionRef> connection = co_await rpc::Connection::open(shard_, endpoint, std::move(options));
-  if (!connection) {
-    link->retry_at = shard_.now() + link->backoff.next(shard_.random());
-    log_.debug("connection to {} (broker {}) failed: {}", endpoint.text(), link->id, connection.error().message());
-    const bool retriable = !is_fatal(connection.error());
-    co_return fail(Error(connection.error().code(), connection.error().context(), retriable));
-  }
-  if (closed_ || endpoint != link->endpoint) {
-    (*connection)->close();
-    co_await (*connection)->wait_ended();
-    if (closed_) co_return fail(Errc::cancelled, "client closed");
-    co_return fail(Error(Errc::unavailable, "broker " + std::to_string(link->id) + " has moved", true));
-  }
-  link->backoff.reset();
-  link->connection = std::move(*connection);
-  ++link->connects;
-  log_.debug("connected to {} (broker {})", endpoint.text(), link->id);
-  co_return Result<void>();
-}
-
-// Keys and certificates are read when the first connection is made.
-io::Task<Result<void>> Cluster::load_tls() {
-  Result<std::shared_ptr<const io::tls::Context>> loaded =
-      co_await io::tls::Context::load(shard_, *options_.tls, io::tls::Role::client);
-  KLAMM_CO_TRY(loaded);
-  tls_ = std::move(*loaded);
-  co_return Result<void>();
 }
 
 const Error* Cluster::fatal_error() const noexcept {
   return update_error_ && is_fatal(*update_error_) ? &*update_error_ : nullptr;
 }
 
+std::string Cluster::with_update_error(std::string why) const {
+  if (update_error_) why += " (" + update_error_->message() + ")";
+  return why;
+}
+
 io::Task<Result<ConnectionRef>> Cluster::connect_any() {
-  // An open connection with the least to do.
-  LinkRef best;
-  for (const auto& [id, link] : links_) {
-    if (!link->is_open()) continue;
-    if (!best || link->connection->in_flight() < best->connection->in_flight()) best = link;
-  }
-  if (best) co_return best->connection;
-  // Else the known brokers in random order, those last that failed lately; then the bootstrap servers.
+  if (ConnectionRef best = links_.least_loaded()) co_return best;
+  // The known brokers in random order, those last that failed lately; then the bootstrap servers.
   std::vector<BrokerNumber> order;
   for (const auto& [id, broker] : brokers_) order.push_back(id);
   std::shuffle(order.begin(), order.end(), shard_.random());
   if (order.empty() || options_.rebootstrap) {
-    std::vector<BrokerNumber> bootstrap;
-    for (const auto& [id, link] : links_) {
-      if (id < -1) bootstrap.push_back(id);
-    }
+    std::vector<BrokerNumber> bootstrap = links_.bootstrap();
     std::shuffle(bootstrap.begin(), bootstrap.end(), shard_.random());
     order.insert(order.end(), bootstrap.begin(), bootstrap.end());
   }
-  const Instant now = shard_.now();
   std::stable_partition(order.begin(), order.end(), [&](BrokerNumber id) {
     const LinkRef link = link_of(id);
-    return link && link->retry_at <= now;
+    return link && !link->channel.is_backing_off();
   });
   Error last(Errc::unavailable, "no broker to ask", true);
   for (const BrokerNumber id : order) {
@@ -513,47 +436,17 @@ io::Task<Result<ConnectionRef>> Cluster::connect_any() {
     if (connection || closed_) co_return connection;
     last = std::move(connection).error();
   }
-  co_return fail(std::move(last));
-}
-
-std::vector<BrokerStatistics> Cluster::statistics() const {
-  std::vector<BrokerStatistics> all;
-  for (const auto& [id, link] : links_) {
-    if (link->connects == 0 && id < 0) continue;
-    BrokerStatistics one;
-    one.broker_id = id;
-    one.address = link->endpoint.text();
-    one.connected = link->is_open();
-    one.connects = link->connects;
-    one.disconnects = link->connects - (one.connected ? 1 : 0);
-    one.timeouts = link->timeouts;
-    rpc::ConnectionCounts counts = link->past;
-    if (link->connection) {
-      const rpc::ConnectionCounts& now = link->connection->counts();
-      counts.requests += now.requests;
-      counts.responses += now.responses;
-      counts.sent_bytes += now.sent_bytes;
-      counts.received_bytes += now.received_bytes;
-      counts.average_round_trip = now.average_round_trip;
-      one.in_flight = static_cast<std::uint32_t>(link->connection->in_flight());
-    }
-    one.requests = counts.requests;
-    one.responses = counts.responses;
-    one.sent_bytes = counts.sent_bytes;
-    one.received_bytes = counts.received_bytes;
-    one.average_round_trip = counts.average_round_trip;
-    all.push_back(std::move(one));
+  if (version_ == 0 && links_.bootstrap_unresolvable()) {
+    co_return fail(Errc::invalid_argument, std::string("No resolvable bootstrap urls given in ") +
+                                               (options_.controllers ? "bootstrap.controllers" : "bootstrap.servers"));
   }
-  return all;
+  co_return fail(std::move(last));
 }
 
 void Cluster::stop() {
   if (closed_) return;
   closed_ = true;
-  for (auto& [id, link] : links_) {
-    retire(*link);
-    link->settled.notify_all();
-  }
+  links_.stop();
   wake_.notify_all();
   changed_.notify_all();
 }
@@ -561,6 +454,7 @@ void Cluster::stop() {
 io::Task<void> Cluster::close() {
   stop();
   co_await gate_.close();
+  co_await links_.close();
 }
 
 }  // namespace klamm::client

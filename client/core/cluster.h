@@ -1,5 +1,5 @@
-// What a client knows of its cluster, and its connections: brokers, topics with their leaders, one connection a broker.
-// Pure bookkeeping over rpc::Connection; every client (producer, consumer, admin) owns one, on its shard.
+// What a client knows of its cluster: brokers, and topics with their leaders, kept fresh by Metadata requests over the
+// connections in links.h. Every client (producer, consumer, admin) owns one, on its shard.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,12 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/uuid.h"
+#include "client/core/cluster_options.h"
+#include "client/core/links.h"
+#include "client/core/repeated_warning.h"
 #include "client/core/strings.h"
 #include "io/shard.h"
 #include "io/sync.h"
-#include "io/tls/context.h"
 #include "klamm/record.h"
 #include "klamm/statistics.h"
 #include "protocol/error.h"
@@ -29,27 +31,6 @@
 namespace klamm::client {
 
 using protocol::ErrorCode;
-using BrokerNumber = std::int32_t;  // as in messages; below 0: a bootstrap server
-using ConnectionRef = std::shared_ptr<rpc::Connection>;
-
-struct ClusterOptions {
-  std::vector<io::Endpoint> bootstrap;
-  std::string client_id;
-  Duration metadata_max_age = 5min;      // metadata.max.age.ms
-  Duration metadata_max_idle = 5min;     // metadata.max.idle.ms; max(): topics are never forgotten
-  Duration retry_backoff = 100ms;        // retry.backoff.ms
-  Duration retry_backoff_max = 1s;       // retry.backoff.max.ms
-  Duration reconnect_backoff = 50ms;     // reconnect.backoff.ms
-  Duration reconnect_backoff_max = 1s;   // reconnect.backoff.max.ms
-  Duration setup_timeout = 10s;          // socket.connection.setup.timeout.ms
-  Duration request_timeout = 30s;        // request.timeout.ms
-  Duration max_idle = 9min;              // connections.max.idle.ms
-  bool rebootstrap = true;               // metadata.recovery.strategy
-  Duration rebootstrap_trigger = 5min;   // metadata.recovery.rebootstrap.trigger.ms
-  bool allow_auto_create_topics = true;  // allow.auto.create.topics; producers always
-  bool controllers = false;              // bootstrap.controllers: the nodes are controllers, there are no topics
-  std::optional<io::tls::Settings> tls;  // what connections speak; nothing: plain ones
-};
 
 struct PartitionMetadata {
   ErrorCode error = ErrorCode::none;
@@ -108,8 +89,8 @@ class Cluster {
   io::Signal& changed() noexcept { return changed_; }
   // Why the last update failed; nothing after a good one.
   const std::optional<Error>& update_error() const noexcept { return update_error_; }
-  // That reason, if waiting does not help: the cluster and this client do not take each other's certificates, or the
-  // client's own cannot be read. Null otherwise.
+  // That reason, if waiting does not help: no bootstrap server's name has an address, the cluster and this client do
+  // not take each other's certificates, or the client's own cannot be read. Null otherwise.
   const Error* fatal_error() const noexcept;
 
   // Asks for an update soon; many requests make one.
@@ -131,12 +112,22 @@ class Cluster {
   // The open connection to a broker, opening it if need be, after the backoff that earlier failures ask for.
   // Errc::unavailable if the broker is not known (an update is requested).
   io::Task<Result<ConnectionRef>> connect(BrokerNumber broker);
-  // The least loaded broker; a bootstrap server if no other can be reached.
+  // One request to the broker, and its answer.
+  template <typename Request>
+  io::Task<Result<typename Request::Response>> call(BrokerNumber broker, Request request) {
+    Result<ConnectionRef> connection = co_await connect(broker);
+    KLAMM_CO_TRY(connection);
+    const ConnectionRef held = *connection;
+    Result<typename Request::Response> response = co_await held->call(std::move(request));
+    co_return response;
+  }
+  // The least loaded broker; a bootstrap server if no other can be reached. Errc::invalid_argument, not retriable, if
+  // no broker was ever known and no bootstrap server's name has an address.
   io::Task<Result<ConnectionRef>> connect_any();
   // Without waiting: null if there is none.
   ConnectionRef open_connection(BrokerNumber broker) const;
 
-  std::vector<BrokerStatistics> statistics() const;
+  std::vector<BrokerStatistics> statistics() const { return links_.statistics(); }
 
   // Cuts all connections, wakes all waiters, and waits for the background tasks.
   bool closed() const noexcept { return closed_; }
@@ -144,45 +135,25 @@ class Cluster {
   io::Task<void> close();
 
  private:
-  struct Link {
-    BrokerNumber id;
-    io::Endpoint endpoint;
-    ConnectionRef connection;
-    bool connecting = false;
-    std::uint64_t attempts = 0;
-    Instant retry_at;
-    rpc::Backoff backoff;
-    std::optional<Error> last_error;
-    io::Signal settled;
-    std::uint64_t connects = 0;
-    std::uint64_t timeouts = 0;
-    rpc::ConnectionCounts past;  // of connections that are gone
-    Link(io::Shard& shard, BrokerNumber number, io::Endpoint at, const ClusterOptions& options)
-        : id(number),
-          endpoint(std::move(at)),
-          backoff(options.reconnect_backoff, options.reconnect_backoff_max),
-          settled(shard) {}
-    bool is_open() const { return connection && !connection->closed(); }
-  };
-  using LinkRef = std::shared_ptr<Link>;
-
   struct Tracked {
     Instant mentioned_at;
   };
 
   LinkRef link_of(BrokerNumber broker);
-  io::Task<Result<ConnectionRef>> connect(LinkRef link);
-  io::Task<Result<void>> open_link(LinkRef link);
-  io::Task<Result<void>> load_tls();
-  void retire(Link& link);
   io::Task<void> refresh_loop();
+  Duration take_refreshed();
+  Duration take_failure(Error error);
   io::Task<Result<void>> refresh();
-  io::Task<Result<void>> refresh_controllers();
+  io::Task<Result<void>> refresh_controllers(ConnectionRef connection);
+  io::Task<Result<protocol::MetadataResponse>> ask_over(ConnectionRef connection, protocol::MetadataRequest request,
+                                                        std::optional<Duration> timeout);
   void forget_idle();
   bool incomplete() const;
   void take(const protocol::MetadataResponse& response);
   void take_topic(const protocol::MetadataResponse::MetadataResponseTopic& topic);
-  void rebootstrap();
+  void tell_failure(const Error& error);
+  void tell_missing_topics(const protocol::MetadataResponse& response);
+  std::string with_update_error(std::string why) const;
 
   io::Shard& shard_;
   ClusterOptions options_;
@@ -190,8 +161,7 @@ class Cluster {
   std::unordered_map<std::string, Tracked, StringHash, std::equal_to<>> tracked_;
   std::unordered_map<std::string, TopicMetadata, StringHash, std::equal_to<>> topics_;
   std::map<BrokerNumber, BrokerMetadata> brokers_;
-  std::map<BrokerNumber, LinkRef> links_;
-  std::shared_ptr<const io::tls::Context> tls_;  // once options_.tls was loaded
+  Links links_;
   std::string cluster_id_;
   BrokerNumber controller_ = -1;
   std::uint64_t version_ = 0;
@@ -204,6 +174,9 @@ class Cluster {
   Instant attempted_at_{-1h};
   Instant last_success_;
   rpc::Backoff update_backoff_;
+  RepeatedWarning update_failed_;
+  RepeatedWarning topics_missing_;
+  std::uint32_t answers_with_missing_ = 0;  // in a row
   io::Signal wake_;
   io::Signal changed_;
   io::Gate gate_;

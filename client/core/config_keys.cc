@@ -24,7 +24,8 @@ constexpr ConfigKey kCommonKeys[] = {
     ConfigKey{"request.timeout.ms", kInt, "30000", at_least(0), kMedium}.about("How long a reply is waited for."),
     ConfigKey{"retry.backoff.max.ms", kLong, "1000", at_least(0), kLow}.about("The longest pause before trying again."),
     ConfigKey{"retry.backoff.ms", kLong, "100", at_least(0), kLow}.about("The first pause before trying again."),
-    ConfigKey{"send.buffer.bytes", kInt, "131072", at_least(-1), kMedium},
+    ConfigKey{"send.buffer.bytes", kInt, "-1", at_least(-1), kMedium}.about(
+        "The size of the socket's send buffer; -1 lets the system choose (Kafka's default: 131072)."),
     ConfigKey{"socket.connection.setup.timeout.max.ms", kLong, "30000", kAny, kMedium},
     ConfigKey{"socket.connection.setup.timeout.ms", kLong, "10000", kAny, kMedium},
 };
@@ -123,7 +124,8 @@ constexpr ConfigKey kConsumerKeys[] = {
               "org.apache.kafka.clients.consumer.RangeAssignor,"
               "org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
               kAny, kMedium},
-    ConfigKey{"receive.buffer.bytes", kInt, "65536", at_least(-1), kMedium},
+    ConfigKey{"receive.buffer.bytes", kInt, "-1", at_least(-1), kMedium}.about(
+        "The size of the socket's receive buffer; -1 lets the system choose (Kafka's default: 65536)."),
     ConfigKey{"session.timeout.ms", kInt, "45000", kAny, kHigh},
     ConfigKey{"share.acknowledgement.mode", kString, "implicit", one_of("implicit, explicit"), kMedium},
     ConfigKey{"share.acquire.mode", kString, "BATCH_OPTIMIZED", one_of_any_case("batch_optimized, record_limit"),

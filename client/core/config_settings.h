@@ -42,7 +42,7 @@ struct CommonSettings {
   std::int64_t metadata_max_age_ms = 300'000;
   bool rebootstrap = true;  // metadata.recovery.strategy
   std::int64_t rebootstrap_trigger_ms = 300'000;
-  std::int32_t send_buffer_bytes = 131'072;  // -1: the system's default
+  std::int32_t send_buffer_bytes = -1;  // the system chooses
   std::int32_t receive_buffer_bytes = 32'768;
   bool enable_metrics_push = true;
   std::optional<io::tls::Settings> tls;  // security.protocol=SSL

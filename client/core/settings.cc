@@ -19,6 +19,7 @@ ClusterOptions cluster_options(const CommonSettings& common) {
   options.max_idle =
       common.connections_max_idle_ms < 0 ? Duration::max() : milliseconds(common.connections_max_idle_ms);
   options.rebootstrap = common.rebootstrap;
+  options.buffers = {common.send_buffer_bytes, common.receive_buffer_bytes};
   options.tls = common.tls;
   options.rebootstrap_trigger = milliseconds(common.rebootstrap_trigger_ms);
   return options;

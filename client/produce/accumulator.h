@@ -32,6 +32,9 @@ struct Topic;
 
 // A batch from its first record to its outcome. Owned by its partition's queue, or by the request that carries it.
 struct Batch {
+  // Between the numbers of two batches there is room for the parts of the first one.
+  static constexpr std::uint64_t kNumberStep = 1ULL << 32;
+
   Batch(Partition& of, const record::BatchOptions& options, Buffer::Ref buffer, detail::DeliveryRef outcome,
         Instant now)
       : builder(options, std::move(buffer)), delivery(std::move(outcome)), partition(&of), created_at(now) {}
@@ -45,9 +48,7 @@ struct Batch {
   detail::DeliveryRef delivery;
   Partition* partition;
   Instant created_at;
-  // Rises with the batches of the producer; between two there is room for the parts of the first one.
-  static constexpr std::uint64_t kNumberStep = 1ULL << 32;
-  std::uint64_t number = 0;
+  std::uint64_t number = 0;  // rises with the batches of the producer
   std::uint64_t number_room = kNumberStep;
   Slice bytes;                     // as it will be sent; empty until sealed
   std::uint32_t record_count = 0;  // once closed

@@ -5,51 +5,9 @@
 
 #include "client/core/settings.h"
 #include "client/produce/murmur2.h"
+#include "client/produce/producer_options.h"
 
 namespace klamm::client {
-
-namespace {
-
-ClusterOptions producer_cluster(const ProducerSettings& settings) {
-  ClusterOptions options = cluster_options(settings.common);
-  options.metadata_max_idle = milliseconds(settings.metadata_max_idle_ms);
-  options.allow_auto_create_topics = true;
-  return options;
-}
-
-AccumulatorOptions accumulator_options(const ProducerSettings& settings) {
-  AccumulatorOptions options;
-  options.batch_bytes = static_cast<std::size_t>(settings.batch_size);
-  options.buffer_bytes = static_cast<std::uint64_t>(settings.buffer_memory);
-  options.max_request_bytes = static_cast<std::size_t>(settings.max_request_size);
-  options.compression = static_cast<compress::Compression>(settings.compression_type);
-  switch (settings.compression_type) {
-    case Compression::gzip: options.compression_level = settings.compression_gzip_level; break;
-    case Compression::lz4: options.compression_level = settings.compression_lz4_level; break;
-    case Compression::zstd: options.compression_level = settings.compression_zstd_level; break;
-    case Compression::none:
-    case Compression::snappy: break;
-  }
-  options.linger = milliseconds(settings.linger_ms);
-  options.delivery_timeout = milliseconds(settings.delivery_timeout_ms);
-  options.sticky = {static_cast<std::size_t>(settings.batch_size), settings.partitioner_adaptive};
-  return options;
-}
-
-SenderOptions sender_options(const ProducerSettings& settings) {
-  SenderOptions options;
-  options.acks = static_cast<std::int16_t>(settings.acks);
-  options.idempotent = settings.enable_idempotence;
-  options.max_in_flight = static_cast<std::uint32_t>(settings.max_in_flight_requests_per_connection);
-  options.retries = static_cast<std::uint32_t>(settings.retries);
-  options.retry_backoff = milliseconds(settings.common.retry_backoff_ms);
-  options.retry_backoff_max = milliseconds(settings.common.retry_backoff_max_ms);
-  options.request_timeout = milliseconds(settings.common.request_timeout_ms);
-  options.delivery_timeout = milliseconds(settings.delivery_timeout_ms);
-  return options;
-}
-
-}  // namespace
 
 ProducerCore::ProducerCore(io::Shard& shard, ProducerSettings settings, ProducerHooks hooks,
                            std::shared_ptr<const void> delivery_executor)
@@ -83,34 +41,6 @@ std::shared_ptr<ProducerCore> ProducerCore::start(io::Shard& shard, ProducerSett
 }
 
 // ---- send ----
-
-namespace {
-
-// Equal texts, by few instructions for the short ones that topics have.
-inline bool same_text(std::string_view left, std::string_view right) noexcept {
-  const std::size_t size = left.size();
-  if (size != right.size()) return false;
-  const auto equal = [&]<typename Word>(Word, std::size_t at) {
-    Word a;
-    Word b;
-    std::memcpy(&a, left.data() + at, sizeof a);
-    std::memcpy(&b, right.data() + at, sizeof b);
-    return a == b;
-  };
-  if (size >= 8) {
-    for (std::size_t at = 0; at + 8 < size; at += 8) {
-      if (!equal(std::uint64_t{}, at)) return false;
-    }
-    return equal(std::uint64_t{}, size - 8);
-  }
-  if (size >= 4) return equal(std::uint32_t{}, 0) && equal(std::uint32_t{}, size - 4);
-  for (std::size_t at = 0; at < size; ++at) {
-    if (left[at] != right[at]) return false;
-  }
-  return true;
-}
-
-}  // namespace
 
 // The way of nearly all records: the topic of the record before, a partition with an open batch, room in it.
 ProducerCore::Placed ProducerCore::place(const Record& record) {
@@ -238,7 +168,7 @@ ProducerCore::Placed ProducerCore::refuse(const Record& record, Error error) {
   detail::DeliveryRef delivery(new detail::DeliveryBatch(std::move(origin), record.partition));
   ++records_sent_;
   if (stopped_ || !started_) {
-    ++records_failed_;
+    reports_.count_refused();
     delivery->fail(std::move(error));
   } else {
     // Its report comes from the loop, as all reports do; the delivery itself has failed at once.
@@ -295,7 +225,7 @@ ProducerCore::Placed ProducerCore::wait_for_partitions(const Record& record, Top
     }
     if (topic.error != ErrorCode::none) return refuse(record, protocol::kafka_error(topic.error, name));
     std::string why = name + " not known in " + std::to_string(settings_.max_block_ms) + " ms (max.block.ms)";
-    if (cluster_.update_error()) why += ": " + cluster_.update_error()->message();
+    if (cluster_.update_error()) why += " (" + cluster_.update_error()->message() + ")";
     return refuse(record, Error(Errc::timed_out, std::move(why), true));
   }
   sender_.want_identity();
@@ -354,39 +284,10 @@ void ProducerCore::look_at_clock() {
   if (accumulator_.has_ready()) wake();
 }
 
-void ProducerCore::report(BatchOutcome& outcome) {
-  if (outcome.error) {
-    records_failed_ += outcome.record_count;
-  } else {
-    records_delivered_ += outcome.record_count;
-    ++batches_delivered_;
-    bytes_delivered_ += outcome.size_bytes;
-  }
-  detail::DeliveryBatch& delivery = *outcome.delivery;
-  if (hooks_.on_batch) {
-    BatchReport report;
-    report.topic = delivery.topic();
-    report.partition = delivery.partition();
-    report.base_offset = outcome.base_offset;
-    report.record_count = outcome.record_count;
-    report.size_bytes = outcome.size_bytes;
-    report.log_append_time = outcome.log_append_time;
-    report.latency = shard_.now() - outcome.created_at;
-    report.error = outcome.error ? &*outcome.error : nullptr;
-    hooks_.on_batch(report);
-  }
-  if (delivery.done()) return;
-  if (outcome.error) {
-    delivery.fail(std::move(*outcome.error));
-  } else {
-    delivery.succeed(outcome.base_offset, outcome.log_append_time);
-  }
-}
-
 void ProducerCore::report_outcomes() {
   if (sender_.outcomes().empty()) return;
   std::vector<BatchOutcome> outcomes = std::exchange(sender_.outcomes(), {});
-  for (BatchOutcome& outcome : outcomes) report(outcome);
+  for (BatchOutcome& outcome : outcomes) reports_.report(outcome, hooks_.on_batch, shard_.now());
   progress_.notify_all();
 }
 
@@ -512,7 +413,7 @@ io::Task<Result<void>> ProducerCore::close(Duration deadline) {
   if (!stopped_) {
     flushed = co_await flush(nullptr, shard_.now() + deadline);
     if (!flushed && !stopped_) {
-      std::uint64_t left = records_sent_ - records_delivered_ - records_failed_;
+      const std::uint64_t left = records_undelivered();
       log_.warning("closed with {} records undelivered", left);
       flushed =
           fail(Error(Errc::timed_out,
@@ -531,8 +432,7 @@ void ProducerCore::abandon() {
   if (stopped_) return;
   hooks_ = {};
   if (accumulator_.oldest() != nullptr || !sender_.outcomes().empty()) {
-    log_.warning("destroyed with {} records undelivered: they are lost",
-                 records_sent_ - records_delivered_ - records_failed_);
+    log_.warning("destroyed with {} records undelivered: they are lost", records_undelivered());
     sender_.abandon(Error(Errc::cancelled, "the producer was destroyed before the record was delivered"));
     report_outcomes();
   }
@@ -569,11 +469,11 @@ ProducerStatistics ProducerCore::statistics() const {
   statistics.client_id = settings_.common.client_id;
   statistics.time_ms = shard_.wall_ms();
   statistics.records_sent = records_sent_;
-  statistics.records_delivered = records_delivered_;
-  statistics.records_failed = records_failed_;
-  statistics.records_queued = records_sent_ - records_delivered_ - records_failed_;
-  statistics.batches_delivered = batches_delivered_;
-  statistics.bytes_delivered = bytes_delivered_;
+  statistics.records_delivered = reports_.records_delivered();
+  statistics.records_failed = reports_.records_failed();
+  statistics.records_queued = records_undelivered();
+  statistics.batches_delivered = reports_.batches_delivered();
+  statistics.bytes_delivered = reports_.bytes_delivered();
   statistics.batches_retried = sender_.counts().batches_retried;
   statistics.batches_split = sender_.counts().batches_split;
   statistics.epoch_bumps = sender_.counts().epoch_bumps;

@@ -10,6 +10,7 @@
 #include "client/core/cluster.h"
 #include "client/core/config_settings.h"
 #include "client/produce/accumulator.h"
+#include "client/produce/delivery_reports.h"
 #include "client/produce/sender.h"
 #include "io/sync.h"
 #include "klamm/detail/completion.h"
@@ -74,7 +75,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   void wake();
   void turn();
   void report_outcomes();
-  void report(BatchOutcome& outcome);
+  std::uint64_t records_undelivered() const noexcept { return records_sent_ - reports_.records_ended(); }
   void look_at_clock();
   io::Task<void> turns(std::shared_ptr<ProducerCore> self);
   io::Task<void> follow_metadata(std::shared_ptr<ProducerCore> self);
@@ -109,10 +110,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   io::Timer timer_;
   io::Timer statistics_timer_;
   std::uint64_t records_sent_ = 0;
-  std::uint64_t records_delivered_ = 0;
-  std::uint64_t records_failed_ = 0;
-  std::uint64_t batches_delivered_ = 0;
-  std::uint64_t bytes_delivered_ = 0;
+  DeliveryReports reports_;
   std::uint64_t buffer_full_ = 0;
 };
 

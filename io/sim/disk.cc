@@ -1,5 +1,6 @@
 #include "io/sim/disk.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace klamm::io::sim {
@@ -42,6 +43,12 @@ DiskImage Disk::image_after_crash(Unsynced unsynced, std::uint64_t seed) const {
   Random random(seed);
   survivors.crash(unsynced, random);
   return survivors;
+}
+
+bool Disk::is_ignored(DiskOperation sync, const std::string& path) const {
+  return std::any_of(ignored_.begin(), ignored_.end(), [&](const auto& each) {
+    return each.first == sync && path.find(each.second) != std::string::npos;
+  });
 }
 
 void Disk::crash_after(std::uint64_t count, std::function<void()> action) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -81,6 +82,9 @@ class Disk {
 
   void inject(DiskFault fault) { faults_.push_back(std::move(fault)); }
   void clear_faults() { faults_.clear(); }
+  // From now on a sync of a path that contains `path` does nothing, and says that all went well.
+  void ignore(DiskOperation sync, std::string path) { ignored_.emplace_back(sync, std::move(path)); }
+  bool is_ignored(DiskOperation sync, const std::string& path) const;
   // Operations take `factor` times as long from now on; 1 is the normal speed.
   void set_slowdown(double factor) { slowdown_ = factor; }
 
@@ -115,6 +119,7 @@ class Disk {
   std::uint32_t node_;
   double slowdown_ = 1;
   std::vector<DiskFault> faults_;
+  std::vector<std::pair<DiskOperation, std::string>> ignored_;
   std::uint64_t crash_points_ = 0;
   std::uint64_t crash_at_ = 0;  // the value of crash_points_ to act at; 0: none
   std::function<void()> crash_action_;

@@ -116,7 +116,7 @@ class SimFile final : public File {
       if (!(*failed == Errc::cancelled)) image().fail_sync(*inode_, disk().random());
       co_return fail(std::move(*failed));
     }
-    image().finish_sync(*inode_, snapshot);
+    if (!disk().is_ignored(DiskOperation::sync, path_)) image().finish_sync(*inode_, snapshot);
     co_return Result<void>();
   }
 
@@ -238,8 +238,9 @@ class SimFileSystem final : public FileSystem {
   }
 
   Task<Result<void>> sync_directory(std::string path) override {
-    Result<void> done =
-        co_await change(DiskOperation::sync_directory, path, [this, &path] { return image().sync_directory(path); });
+    Result<void> done = co_await change(DiskOperation::sync_directory, path, [this, &path] {
+      return disk().is_ignored(DiskOperation::sync_directory, path) ? Result<void>() : image().sync_directory(path);
+    });
     co_return done;
   }
 
@@ -251,6 +252,22 @@ class SimFileSystem final : public FileSystem {
       return {};
     });
     co_return done;
+  }
+
+  Task<Result<void>> set_modified(std::string path, TimestampMs modified_ms) override {
+    Result<DiskImage::InodeRef> inode = co_await look_up(path);
+    KLAMM_CO_TRY(inode);
+    (*inode)->modified_ms = modified_ms;
+    co_return Result<void>();
+  }
+
+  // At one moment of virtual time, some time after it was asked for; also when the process has died meanwhile, as a
+  // thread would go on.
+  Task<void> run_aside(std::function<void()> work) override {
+    PendingOperation operation(shard_, DiskOperation::look_up, "work aside");
+    co_await operation;
+    [[maybe_unused]] const std::optional<Error> ignored = operation.failure();
+    work();
   }
 
   Task<Result<std::vector<std::string>>> list(std::string path) override {

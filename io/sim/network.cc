@@ -62,6 +62,7 @@ class SimStream final : public Stream {
   SimStream(Fabric& fabric, ConnectionRef connection, int side)
       : fabric_(fabric), connection_(std::move(connection)), side_(side) {}
   ~SimStream() override {
+    if (!connection_) return;  // moved
     end().reader.cancel();
     end().writer.cancel();
     fabric_.close(connection_, side_);
@@ -75,6 +76,11 @@ class SimStream final : public Stream {
   }
   void shutdown_write() override { fabric_.shutdown_write(connection_, side_); }
   void close() override { fabric_.close(connection_, side_); }
+  std::unique_ptr<Stream> move_to(Shard& shard) override {
+    if (end().closed) return nullptr;
+    end().shard = &static_cast<SimShard&>(shard);
+    return std::make_unique<SimStream>(fabric_, std::exchange(connection_, nullptr), side_);
+  }
   const Endpoint& peer() const override { return connection_->ends[side_].peer; }
   const Endpoint& local() const override { return connection_->ends[side_].local; }
 

@@ -23,13 +23,13 @@ Simulation& SimShard::simulation() noexcept { return process_.simulation(); }
 Instant SimShard::now() const { return process_.simulation().now(); }
 TimestampMs SimShard::wall_ms() const { return process_.simulation().wall_ms() + process_.node().clock_skew_ms(); }
 
-Task<Result<std::unique_ptr<Stream>>> SimShard::connect(Endpoint to, Duration timeout) {
+Task<Result<std::unique_ptr<Stream>>> SimShard::connect(Endpoint to, Duration timeout, SocketBuffers) {
   ConnectOperation operation(*this, std::move(to), timeout);
   co_await operation;
   co_return operation.take();
 }
 
-Result<std::unique_ptr<Listener>> SimShard::listen(Endpoint at, int backlog) {
+Result<std::unique_ptr<Listener>> SimShard::listen(Endpoint at, int backlog, SocketBuffers) {
   return simulation().network().fabric().listen(*this, std::move(at), backlog);
 }
 

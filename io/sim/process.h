@@ -53,8 +53,8 @@ class SimShard final : public Shard {
   Instant now() const override;
   TimestampMs wall_ms() const override;
   FileSystem& files() override { return *files_; }
-  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, Duration timeout) override;
-  Result<std::unique_ptr<Listener>> listen(Endpoint at, int backlog) override;
+  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, Duration timeout, SocketBuffers buffers = {}) override;
+  Result<std::unique_ptr<Listener>> listen(Endpoint at, int backlog, SocketBuffers buffers = {}) override;
   void post(void (*run)(void*), void* argument) override { posted_.push_back({run, argument}); }
 
   Process& process() noexcept { return process_; }

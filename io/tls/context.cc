@@ -59,19 +59,18 @@ using Trusted = std::vector<CertificatePtr>;
 
 // Nothing if no truststore is named: then the system's certificates count.
 Task<Result<std::optional<Trusted>>> load_trust(Shard& shard, const Settings& settings) {
+  if (!settings.has_trust()) co_return std::optional<Trusted>();
   Result<Trusted> trusted = Trusted();
   std::string source = settings.prefix + "ssl.truststore.certificates";
   if (settings.trusted_certificates) {
     trusted = trust_from_pem(*settings.trusted_certificates);
-  } else if (!settings.truststore.location.empty()) {
+  } else {
     source = settings.prefix + "ssl.truststore.location";
     Result<StoreFile> file = co_await read_store(shard, settings.truststore, source);
     KLAMM_CO_TRY(file);
     source += " " + settings.truststore.location;
     trusted = file->type == StoreType::pem ? trust_from_pem(file->content.text())
                                            : trust_from_pkcs12(file->content.bytes(), settings.truststore.password);
-  } else {
-    co_return std::optional<Trusted>();
   }
   if (!trusted) co_return fail(std::move(trusted).error().in(source));
   co_return std::optional<Trusted>(std::move(*trusted));
@@ -92,6 +91,8 @@ Result<void> use_identity(SSL_CTX* context, const Identity& identity, const Sett
 
 void use_trust(SSL_CTX* context, const std::optional<Trusted>& trusted, bool name_authorities) {
   if (!trusted) {
+    // OpenSSL reads the system's certificates itself, past the shard's files:
+    // docs/decisions/0004-system-certificates.md
     SSL_CTX_set_default_verify_paths(context);
     return;
   }

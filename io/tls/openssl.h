@@ -29,9 +29,10 @@ using SslContextPtr = std::unique_ptr<SSL_CTX, Freed<SSL_CTX_free>>;
 // The reasons in this thread's error queue, oldest first, each once ("mac verify failure"); empties it. Never empty.
 std::string take_reasons();
 
-// What X.509 names the certificate is good for: "DNS:broker-1, IP:10.0.0.7", or its subject when it has none.
-std::string names_of(X509* certificate);
-// The subject as RFC 2253 writes it, the most special part first: "CN=client,O=klamm".
+// What X.509 names the certificate is good for, so many at most: "DNS:broker-1, IP:10.0.0.7", or its subject when it
+// has none.
+std::string names_of(X509* certificate, int most = 8);
+// The subject as Java writes it by RFC 2253, the most special part first: "CN=client,O=klamm".
 std::string subject_of(X509* certificate);
 
 }  // namespace klamm::io::tls

@@ -1,15 +1,11 @@
 #include "io/tls/settings.h"
 
-#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
 
 namespace klamm::io::tls {
 namespace {
-
-bool equal_ignoring_case(std::string_view left, std::string_view right) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
-                    [&](char a, char b) { return lower(a) == lower(b); });
-}
 
 // Reads keys, those with the prefix first, and words the errors about them.
 class Reader {

@@ -165,7 +165,7 @@ Result<std::vector<CertificatePtr>> trust_from_pkcs12(Bytes content, const std::
 Result<StoreType> actual_type(StoreType configured, Bytes content) {
   const bool pem = as_text(content).find(kBegin) != std::string_view::npos;
   if (starts_with(content, {0xfe, 0xed, 0xfe, 0xed}) || starts_with(content, {0xce, 0xce, 0xce, 0xce})) {
-    return fail(Errc::unsupported,
+    return fail(Errc::invalid_argument,
                 "klamm does not read Java's own store format (JKS); convert it with 'keytool -importkeystore "
                 "-srckeystore <this file> -destkeystore <new file> -deststoretype PKCS12' and set the type to PKCS12");
   }

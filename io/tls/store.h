@@ -20,8 +20,9 @@ struct Identity {
   std::vector<CertificatePtr> chain;
 };
 
-// All fail with Errc::invalid_argument (Errc::unsupported for a store in Java's own format); the context says what is
-// wrong with the content, the caller puts the key's or file's name before it. Passwords are never part of it.
+// All fail with Errc::invalid_argument, a store in Java's own format too: what is configured must be changed, trying
+// again does not help. The context says what is wrong with the content, the caller puts the key's or file's name before
+// it. Passwords are never part of it.
 Result<Identity> identity_from_pem(std::string_view key, std::string_view certificates,
                                    const std::optional<std::string>& key_password);
 Result<Identity> identity_from_pkcs12(Bytes content, const std::optional<std::string>& password);

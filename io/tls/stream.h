@@ -18,11 +18,10 @@ class Session;
 // Belongs to the shard of the stream below, which it owns. Made, then handshake(), then as any Stream. What differs:
 // - After Errc::would_block from try_write() the same bytes must be offered again (write_all does): they may have been
 //   encrypted already and wait for room below.
-// - The end of the stream is the peer's close_notify. A connection that ends without one was cut short:
-// Errc::malformed.
-// - An alert by which the peer refuses us (no certificate, an unknown one) is Errc::authentication_failed; under
-// TLS 1.3
-//   a client meets it at its first read, after its handshake.
+// - The end of the stream is the peer's close_notify. A connection that ends without one was cut short, which is
+//   Errc::malformed.
+// - An alert by which the peer refuses us (no certificate, an unknown one) is Errc::authentication_failed; with
+//   TLS 1.3 a client meets it at its first read, after its handshake.
 class TlsStream final : public Stream {
  public:
   // The client side. `host` and `port` are what was connected to: the name is told to the server, checked against its
@@ -39,7 +38,7 @@ class TlsStream final : public Stream {
   // reason. A failure returns only when the peer has had a moment to read why.
   Task<Result<void>> handshake(Instant deadline);
 
-  // The subject of the peer's certificate as RFC 2253 writes it; empty if it showed none.
+  // The subject of the peer's certificate as Java writes it by RFC 2253; empty if it showed none.
   std::string peer_subject() const;
   // "TLSv1.3", and the cipher by IANA's name. After the handshake.
   std::string version() const;

@@ -245,10 +245,7 @@ std::optional<std::int32_t> BatchBuilder::append(TimestampMs timestamp, Nullable
   return offset_delta;
 }
 
-std::optional<std::int32_t> BatchBuilder::append(const RecordView& record) {
-  if (last_offset_delta_ == INT32_MAX) [[unlikely]]
-    return std::nullopt;
-  const std::int32_t offset_delta = last_offset_delta_ + 1;
+bool BatchBuilder::add_record(std::int32_t offset_delta, bool limited, const RecordView& record) {
   const std::int32_t count = record.headers.size();
   const Bytes encoded = record.headers.encoded();
   const auto write_headers = [&](std::byte* to) {
@@ -256,11 +253,22 @@ std::optional<std::int32_t> BatchBuilder::append(const RecordView& record) {
     if (!encoded.empty()) std::memcpy(to, encoded.data(), encoded.size());
     return to + encoded.size();
   };
-  if (!add(offset_delta, true, record.timestamp, record.key, record.value, varint_size(count) + encoded.size(),
-           write_headers)) {
+  return add(offset_delta, limited, record.timestamp, record.key, record.value, varint_size(count) + encoded.size(),
+             write_headers);
+}
+
+std::optional<std::int32_t> BatchBuilder::append(const RecordView& record) {
+  if (last_offset_delta_ == INT32_MAX) [[unlikely]]
     return std::nullopt;
-  }
+  const std::int32_t offset_delta = last_offset_delta_ + 1;
+  if (!add_record(offset_delta, true, record)) return std::nullopt;
   return offset_delta;
+}
+
+bool BatchBuilder::append_at(std::int32_t offset_delta, const RecordView& record) {
+  KLAMM_CHECK(offset_delta > last_offset_delta_, "offsets in a batch must rise");
+  usual_end_ = begin_;  // as below
+  return add_record(offset_delta, false, record);
 }
 
 bool BatchBuilder::append_at(std::int32_t offset_delta, TimestampMs timestamp, NullableBytes key, NullableBytes value,

@@ -79,6 +79,8 @@ class BatchBuilder {
   // 2^31-1 bytes; false beyond it.
   bool append_at(std::int32_t offset_delta, TimestampMs timestamp, NullableBytes key, NullableBytes value,
                  std::span<const Header> headers = {});
+  // The same with all of a record that was read from another batch.
+  bool append_at(std::int32_t offset_delta, const RecordView& record);
 
   // Whether append() would take the record.
   bool has_room_for(TimestampMs timestamp, NullableBytes key, NullableBytes value,
@@ -113,6 +115,7 @@ class BatchBuilder {
   template <typename WriteHeaders>
   bool add(std::int32_t offset_delta, bool limited, TimestampMs timestamp, NullableBytes key, NullableBytes value,
            std::size_t headers_bytes, const WriteHeaders& write_headers);
+  bool add_record(std::int32_t offset_delta, bool limited, const RecordView& record);
   template <int kLengthBytes>
   std::optional<std::int32_t> append_usual(TimestampMs timestamp, NullableBytes key, NullableBytes value);
   std::optional<std::int32_t> append_general(TimestampMs timestamp, NullableBytes key, NullableBytes value,

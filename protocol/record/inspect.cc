@@ -175,6 +175,11 @@ Error left_over(const BatchView& batch) {
                                             batch.record_count(), batch.base_offset()));
 }
 
+// Bytes that the codec cannot unpack, apart from records that do not decode: a broker answers each in its own way.
+Error undecodable(const Error& failure) {
+  return failure == Errc::malformed ? Error(Errc::corrupt, failure.context()) : failure;
+}
+
 Result<void> walk_plain(const BatchView& batch, FactsCollector& collector) {
   const Bytes records = batch.records_bytes();
   const std::byte* at = records.data();
@@ -216,12 +221,12 @@ Result<void> walk_compressed(const BatchView& batch, compress::Decompressor& str
       pieces.begin_body(length);
       good = read_body(pieces, fields);
     }
-    if (pieces.failure()) return fail(*pieces.failure());
+    if (pieces.failure()) return fail(undecodable(*pieces.failure()));
     if (!good) return fail(bad_record(batch, index));
     collector.note(fields);
   }
   if (pieces.refill()) return fail(left_over(batch));
-  if (pieces.failure()) return fail(*pieces.failure());
+  if (pieces.failure()) return fail(undecodable(*pieces.failure()));
   collector.facts().plain_bytes = stream.total_bytes();
   return {};
 }

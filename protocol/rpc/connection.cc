@@ -36,6 +36,20 @@ Slice encode_front(const RequestForm& form, std::int32_t correlation_id, std::st
 // A fault of this connection that another one may not have.
 Error retriable(Error error) { return {error.code(), error.context(), true}; }
 
+// A TCP connection on its way. Whoever asked for it may leave; what comes of it then is closed unseen.
+struct Dial {
+  explicit Dial(io::Shard& shard) : over(shard) {}
+  io::Signal over;
+  std::optional<Result<std::unique_ptr<io::Stream>>> outcome;
+};
+
+io::Task<void> dial(std::shared_ptr<Dial> call, io::Shard& shard, io::Endpoint peer, Duration timeout,
+                    io::SocketBuffers buffers) {
+  Result<std::unique_ptr<io::Stream>> stream = co_await shard.connect(std::move(peer), timeout, buffers);
+  call->outcome.emplace(std::move(stream));
+  call->over.notify_all();
+}
+
 }  // namespace
 
 Connection::Connection(io::Shard& shard, std::unique_ptr<io::Stream> stream, io::Endpoint endpoint,
@@ -54,19 +68,42 @@ Connection::Connection(io::Shard& shard, std::unique_ptr<io::Stream> stream, io:
 Connection::~Connection() { KLAMM_CHECK(first_pending_ == nullptr, "connection destroyed while requests wait"); }
 
 io::Task<Result<std::shared_ptr<Connection>>> Connection::open(io::Shard& shard, io::Endpoint peer,
-                                                               ConnectionOptions options) {
-  Result<std::unique_ptr<io::Stream>> stream = co_await shard.connect(peer, options.setup_timeout);
+                                                               ConnectionOptions options,
+                                                               std::shared_ptr<Attempt> attempt) {
+  Result<std::unique_ptr<io::Stream>> stream = co_await connect(shard, peer, options, attempt.get());
+  KLAMM_CO_TRY(stream);
+  std::shared_ptr<Connection> connection(
+      new Connection(shard, std::move(*stream), std::move(peer), std::move(options)));
+  Result<std::shared_ptr<Connection>> begun = co_await begin(std::move(connection), attempt.get());
+  co_return begun;
+}
+
+// TCP, and TLS on it.
+io::Task<Result<std::unique_ptr<io::Stream>>> Connection::connect(io::Shard& shard, io::Endpoint peer,
+                                                                  const ConnectionOptions& options, Attempt* attempt) {
+  const auto given_up = [attempt] { return attempt != nullptr && attempt->given_up(); };
+  const auto call = std::make_shared<Dial>(shard);
+  if (attempt == nullptr) {
+    co_await dial(call, shard, peer, options.setup_timeout, options.buffers);
+  } else if (!given_up()) {
+    attempt->cut_ = [call] { call->over.notify_all(); };
+    io::spawn_detached(dial(call, shard, peer, options.setup_timeout, options.buffers));
+    while (!call->outcome && !given_up()) co_await call->over.wait();
+    attempt->cut_ = nullptr;
+  }
+  if (given_up()) co_return fail(Errc::cancelled, "connect to " + peer.text());
+  Result<std::unique_ptr<io::Stream>> stream = std::move(*call->outcome);
   KLAMM_CO_TRY(stream);
   if (options.tls) {
     auto secured = io::tls::TlsStream::client(shard, std::move(*stream), options.tls, peer);
+    if (attempt != nullptr) attempt->cut_ = [to = secured.get()] { to->close(); };
     Result<void> shaken = co_await secured->handshake(shard.now() + options.setup_timeout);
+    if (attempt != nullptr) attempt->cut_ = nullptr;
+    if (given_up()) co_return fail(Errc::cancelled, "connect to " + peer.text());
     KLAMM_CO_TRY(shaken);
     *stream = std::move(secured);
   }
-  std::shared_ptr<Connection> connection(
-      new Connection(shard, std::move(*stream), std::move(peer), std::move(options)));
-  Result<std::shared_ptr<Connection>> begun = co_await begin(std::move(connection));
-  co_return begun;
+  co_return stream;
 }
 
 io::Task<Result<std::shared_ptr<Connection>>> Connection::over(io::Shard& shard, std::unique_ptr<io::Stream> stream,
@@ -77,10 +114,15 @@ io::Task<Result<std::shared_ptr<Connection>>> Connection::over(io::Shard& shard,
   co_return begun;
 }
 
-io::Task<Result<std::shared_ptr<Connection>>> Connection::begin(std::shared_ptr<Connection> connection) {
+io::Task<Result<std::shared_ptr<Connection>>> Connection::begin(std::shared_ptr<Connection> connection,
+                                                                Attempt* attempt) {
   io::spawn_detached(run(connection, connection->read_loop()));
   io::spawn_detached(run(connection, connection->write_loop()));
+  if (attempt != nullptr) {
+    attempt->cut_ = [connection] { connection->close(Error(Errc::cancelled, connection->endpoint().text())); };
+  }
   Result<void> agreed = co_await connection->negotiate();
+  if (attempt != nullptr) attempt->cut_ = nullptr;
   if (!agreed) {
     connection->close(agreed.error());
     co_await connection->wait_ended();
@@ -231,9 +273,7 @@ io::Task<void> Connection::read_loop() {
     Result<Slice> frame = co_await frames_.read(*stream_);
     if (fault_) break;
     if (!frame) {
-      Error error = frame.error() == Errc::end_of_stream ? Error(Errc::end_of_stream, "the peer closed the connection")
-                                                         : std::move(frame).error();
-      close(retriable(std::move(error).in(endpoint_.text())));
+      close(retriable(std::move(frame).error().in(endpoint_.text())));
       break;
     }
     Result<void> delivered = deliver(std::move(*frame));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -31,7 +32,25 @@ struct ConnectionOptions {
   Duration request_timeout = 30s;       // for requests that name no other
   Duration max_idle = Duration::max();  // closed after so long without a request
   std::uint32_t max_response_bytes = 0x7fffffff;
+  io::SocketBuffers buffers;                    // what open() asks of the kernel
   std::shared_ptr<const io::tls::Context> tls;  // what open() speaks; null: nothing but Kafka's protocol
+};
+
+// Lets whoever opens a connection give up before it is there. For one open(), on its shard.
+class Attempt {
+ public:
+  // open() ends soon with Errc::cancelled. What the kernel has begun may go on to its end by itself, within
+  // setup_timeout; its connection is closed at once.
+  void give_up() {
+    given_up_ = true;
+    if (cut_) std::exchange(cut_, nullptr)();
+  }
+  bool given_up() const noexcept { return given_up_; }
+
+ private:
+  friend class Connection;
+  bool given_up_ = false;
+  std::function<void()> cut_;  // ends the step that open() waits for
 };
 
 // An inclusive range of versions of one API. The default takes whatever both sides know.
@@ -55,6 +74,16 @@ struct ConnectionCounts {
   std::uint64_t sent_bytes = 0;
   std::uint64_t received_bytes = 0;
   Duration average_round_trip{0};  // moving average over about 16 responses
+
+  // Those of an earlier connection and of the one after it.
+  ConnectionCounts& operator+=(const ConnectionCounts& later) {
+    requests += later.requests;
+    responses += later.responses;
+    sent_bytes += later.sent_bytes;
+    received_bytes += later.received_bytes;
+    average_round_trip = later.average_round_trip;
+    return *this;
+  }
 };
 
 // Shared by those who use it; all on the shard that opened it. Once it has failed (reset by the peer, a request not
@@ -64,7 +93,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   // Connects and agrees on versions (ApiVersions v4, or v0 with older peers).
   static io::Task<Result<std::shared_ptr<Connection>>> open(io::Shard& shard, io::Endpoint peer,
-                                                            ConnectionOptions options);
+                                                            ConnectionOptions options,
+                                                            std::shared_ptr<Attempt> attempt = nullptr);
   // The same over a stream that is connected already.
   static io::Task<Result<std::shared_ptr<Connection>>> over(io::Shard& shard, std::unique_ptr<io::Stream> stream,
                                                             ConnectionOptions options);
@@ -168,7 +198,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   };
 
   Connection(io::Shard& shard, std::unique_ptr<io::Stream> stream, io::Endpoint endpoint, ConnectionOptions options);
-  static io::Task<Result<std::shared_ptr<Connection>>> begin(std::shared_ptr<Connection> connection);
+  static io::Task<Result<std::unique_ptr<io::Stream>>> connect(io::Shard& shard, io::Endpoint peer,
+                                                               const ConnectionOptions& options, Attempt* attempt);
+  static io::Task<Result<std::shared_ptr<Connection>>> begin(std::shared_ptr<Connection> connection,
+                                                             Attempt* attempt = nullptr);
   io::Task<Result<void>> negotiate();
   Result<void> take_api_versions(Slice body, std::int16_t version);
   void enqueue(RequestForm form, std::int32_t correlation_id, io::Pieces body);

@@ -29,6 +29,8 @@ std::size_t FrameReader::begun_bytes() const {
   return kSizeField + static_cast<std::size_t>(load_big_endian<std::int32_t>(buffer_->data() + begin_));
 }
 
+std::size_t FrameReader::missing_bytes() const { return std::max(begun_bytes(), kSizeField) - pending(); }
+
 // Makes room for a read. Bytes that were handed out stay untouched: a started frame moves to a new buffer unless the
 // rest of the present one takes it.
 void FrameReader::make_room(std::size_t most) {
@@ -68,6 +70,7 @@ io::Task<Result<Slice>> FrameReader::read(io::Stream& stream) {
     Result<std::size_t> got = fill(stream);
     if (got) continue;
     if (got.error() == Errc::would_block) {
+      stream.expect(missing_bytes());
       co_await stream.ready(io::Direction::read);
     } else if (got.error() == Errc::end_of_stream && pending() > 0) {
       co_return fail(Errc::malformed, "connection ended inside a frame");

@@ -29,6 +29,8 @@ class FrameReader {
   io::Task<Result<Slice>> read(io::Stream& stream);
   // Size of the frame that has begun but is not complete, with its size field; 0 if none or not known yet.
   std::size_t begun_bytes() const;
+  // Bytes that have to come before anything can be done: the rest of the frame that has begun, or of its size field.
+  std::size_t missing_bytes() const;
   // Bytes of unfinished frames that have come.
   std::size_t received_bytes() const { return end_ - begin_; }
   // Bytes of memory that this reader keeps for unfinished frames.

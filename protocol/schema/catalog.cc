@@ -47,7 +47,8 @@ Result<std::unique_ptr<AnyMessage>> MessageType::decode(Slice slice, std::int16_
   return message;
 }
 
-Result<std::unique_ptr<AnyMessage>> MessageType::from_json(const nlohmann::ordered_json& object, std::int16_t version) const {
+Result<std::unique_ptr<AnyMessage>> MessageType::from_json(const nlohmann::ordered_json& object,
+                                                           std::int16_t version) const {
   Result<void> known = require_version(*this, version);
   KLAMM_TRY(known);
   std::unique_ptr<AnyMessage> message = make();

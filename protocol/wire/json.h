@@ -149,7 +149,8 @@ class JsonReader {
 // A generated message (or struct) as a JSON object and back. `version` must be one of the message's.
 // Errc::invalid_argument names the member that does not fit.
 template <typename M>
-void to_json(const M& message, std::int16_t version, nlohmann::ordered_json& object, JsonStyle style = JsonStyle::kafka) {
+void to_json(const M& message, std::int16_t version, nlohmann::ordered_json& object,
+             JsonStyle style = JsonStyle::kafka) {
   JsonWriter writer(object, style);
   message.to_json(writer, version);
 }

@@ -9,7 +9,7 @@ import peer  # noqa: E402
 import wire  # noqa: E402
 from broker import Broker  # noqa: E402
 from klamm import Klamm  # noqa: E402
-from proxy import Proxy  # noqa: E402
+from bad_network import Proxy  # noqa: E402
 
 TOPIC_PARTITIONS = 2
 
@@ -31,9 +31,9 @@ class Cluster:
         })
         self.broker.file.write_text("".join(f"{key}={value}\n" for key, value in self.broker.properties.items()), encoding="utf-8")
 
-    def create(self, topic):
+    def create(self, topic, configs=None):
         with wire.Client(self.direct) as client:
-            client.create_topic(topic, TOPIC_PARTITIONS)
+            client.create_topic(topic, TOPIC_PARTITIONS, configs)
             peer.wait_until(f"{topic} has leaders", lambda: client.metadata([topic])[1][topic] == (0, TOPIC_PARTITIONS))
 
     def alive(self):

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Kills and cuts a real broker while real clients work: `./dev chaos [--seconds N] [--seed N] [--keep] [name...]`.
+"""Kills and cuts a real broker while real clients work: `./dev chaos [--brokers 1|3] [--seconds N] [--seed N] [--keep] [name...]`.
 
 Each round lets klamm's console-producer and kcat write to it, both idempotent, and klamm's console-consumer and kcat read
 along, all through a proxy of its own, while the faults that its name says happen at times drawn from the seed. Then every
 record that was sent must have been acknowledged, and be read once, in order, by those who read along and by a kcat that
 comes afterwards. The same seed draws the same faults at the same times (what the machine makes of them is its own affair).
+The trials of disks.py come behind the rounds: small file systems that are full, or go away, step by step.
+With --brokers 3 the rounds are those of nodes.py: a cluster of three nodes whose links can be cut.
 
 Prints `ok|FAIL|skip name` for each round and ends with "N passed, N failed, N skipped".
 """
@@ -15,7 +17,6 @@ import pathlib
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cluster as clusters  # noqa: E402
+import disks  # noqa: E402
+import nodes  # noqa: E402
 import peer  # noqa: E402
 import work  # noqa: E402
 
@@ -44,7 +47,7 @@ class Round:
         """Starts the broker and its clients."""
         folder = self.folder
         self.cluster.start()
-        self.cluster.create("chaos")
+        self.cluster.create("chaos", TOPIC_CONFIGS.get(self.name))
         program, bootstrap = self.cluster.program, self.cluster.bootstrap
         self.readers = [work.Reader("kcat-reader", work.kcat_consumer(bootstrap, "chaos"), folder),
                         work.Reader("klamm-reader", work.klamm_consumer(program, bootstrap, "chaos"), folder)]
@@ -162,31 +165,22 @@ class Round:
 NETWORK = ("cut", "cut_inside", "half_close", "slow", "stall", "lose")
 ROUNDS = {
     "kill": ("kill", "kill", "kill_while_starting"),
+    "kill_flushed": ("kill", "kill", "kill_while_starting"),
     "freeze": ("freeze", "freeze", "freeze_and_kill"),
     "restart": ("restart",),
     "network": NETWORK,
     "everything": ("kill", "kill_while_starting", "freeze", "freeze_and_kill", "restart", *NETWORK),
     "disk_full": ("fill_disk", "fill_disk", "kill"),
 }
-
-
-class RamDisk:
-    """A small file system of its own, or Skip where it may not be mounted."""
-
-    def __init__(self, folder):
-        self.path = folder / "disk"
-        self.path.mkdir(parents=True)
-        try:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={RAM_DISK_MB}m", "tmpfs", str(self.path)], check=True, capture_output=True, timeout=10)
-        except (OSError, subprocess.SubprocessError):
-            raise peer.Skip("a file system may not be mounted here") from None
-
-    def end(self):
-        subprocess.run(["umount", "-l", str(self.path)], check=False, capture_output=True, timeout=10)
+TOPIC_CONFIGS = {"kill_flushed": {"flush.messages": 1}}  # acknowledged when it is on the disk
 
 
 def run_round(name, seed, seconds, folder):
-    disk = RamDisk(folder) if name == "disk_full" else None
+    if name in nodes.ROUNDS:
+        return nodes.run_round(name, seed, seconds, folder)
+    if name in disks.TRIALS:
+        return disks.TRIALS[name](folder)
+    disk = disks.RamDisk(folder, RAM_DISK_MB) if name == "disk_full" else None
     try:
         one = Round(name, seed, seconds, folder, disk.path / "data" if disk else None)
         try:
@@ -209,17 +203,20 @@ def told_to_end(_number, _frame):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="how many nodes are attacked (default: 1)")
     parser.add_argument("--seconds", type=float, default=36, help="of faults in all; checking them takes about as long again")
     parser.add_argument("--seed", type=int, help="draws the faults (default: drawn, and printed)")
     parser.add_argument("--keep", action="store_true", help="keep the working folder (kept anyway when a round fails)")
     parser.add_argument("--list", action="store_true", help="print the names of the rounds")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"only these rounds: {', '.join(ROUNDS)}")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"only these: {', '.join([*ROUNDS, *disks.TRIALS])}; with --brokers 3 {', '.join(nodes.ROUNDS)}")
     chosen = parser.parse_args()
-    names = chosen.names or list(ROUNDS)
+    timed = ROUNDS if chosen.brokers == 1 else nodes.ROUNDS
+    known = [*timed, *disks.TRIALS] if chosen.brokers == 1 else [*timed]
+    names = chosen.names or known
     if chosen.list:
-        print("\n".join(ROUNDS))
+        print("\n".join(known))
         return 0
-    unknown = [name for name in names if name not in ROUNDS]
+    unknown = [name for name in names if name not in known]
     if unknown:
         parser.error(f"no such round: {', '.join(unknown)}")
     seed = random.randrange(1 << 32) if chosen.seed is None else chosen.seed
@@ -234,7 +231,7 @@ def main():
         (folder / name).mkdir()
         signal.alarm(int(chosen.seconds / len(names) + 5 * PATIENCE))
         try:
-            result, why = "ok", run_round(name, seed, chosen.seconds / len(names), folder / name)
+            result, why = "ok", run_round(name, seed, chosen.seconds / max(1, sum(each in timed for each in names)), folder / name)
         except peer.Skip as skip:
             result, why = "skip", str(skip)
         except Exception as error:  # a round that cannot say what it saw has failed as well
@@ -244,7 +241,7 @@ def main():
         counts[result] += 1
         print(f"{result} {name} ({time.monotonic() - start:.1f} s): {why}", flush=True)
     if chosen.keep or counts["FAIL"]:
-        print(f"kept: {folder}; again: ./dev chaos --seed {seed} --seconds {chosen.seconds:g} {' '.join(names)}")
+        print(f"kept: {folder}; again: ./dev chaos --brokers {chosen.brokers} --seed {seed} --seconds {chosen.seconds:g} {' '.join(names)}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")

@@ -30,6 +30,20 @@ run("${CXX}" -std=c++20 "${SOURCE_DIR}/user.cc" -o "${WORK_DIR}/user" ${flags} "
 run("${WORK_DIR}/user")
 message("ok pkg-config")
 
+# Each public header says by itself, and says nothing else, that an older language level will not do.
+string(REGEX MATCH "-I[^ ;]+" include "${flags}")
+file(GLOB headers RELATIVE "${prefix}/include" "${prefix}/include/klamm/*.h")
+foreach(header IN LISTS headers)
+  file(WRITE "${WORK_DIR}/old.cc" "#include <${header}>\nint main() {}\n")
+  execute_process(COMMAND "${CXX}" -std=c++17 -fsyntax-only "${include}" "${WORK_DIR}/old.cc" RESULT_VARIABLE status ERROR_VARIABLE errors)
+  string(REGEX MATCHALL "error:[^\n]*" lines "${errors}")
+  list(LENGTH lines count)
+  if(status EQUAL 0 OR NOT count EQUAL 1 OR NOT lines MATCHES "klamm needs C\\+\\+20")
+    message(FATAL_ERROR "${header} in C++17: ${errors}")
+  endif()
+endforeach()
+message("ok C++17 is refused in one line")
+
 if(EXISTS "${prefix}/bin/klamm")
   run("${prefix}/bin/klamm" --help)
   foreach(file share/man/man1/klamm.1 share/bash-completion/completions/klamm)

@@ -55,8 +55,9 @@ def batch(values=(b"hello",), *, section=None, count=None, attributes=0, magic=2
     return struct.pack(">qiibI", base_offset, length, -1, magic, crc) + checked
 
 
-def produce_body(topic, records, *, partition=0, acks=-1, timeout_ms=10000):
-    body = struct.pack(">hhi", -1, acks, timeout_ms)  # no transactional id
+def produce_body(topic, records, *, partition=0, acks=-1, timeout_ms=10000, transactional_id=None):
+    body = struct.pack(">h", -1) if transactional_id is None else wire.text(transactional_id)
+    body += struct.pack(">hi", acks, timeout_ms)
     body += struct.pack(">i", 1) + wire.text(topic) + struct.pack(">ii", 1, partition)
     return body + struct.pack(">i", -1 if records is None else len(records)) + (records or b"")
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -17,16 +18,26 @@
 
 namespace klamm::simtest {
 
+// What brokers say of themselves, line by line, is heard here; `machine` is its index.
+using Listener = std::function<void(std::size_t machine, std::string_view line)>;
+
+struct HostOptions {
+  std::vector<std::string> cluster;  // the names of all machines
+  std::size_t index = 0;             // of this one; its node id is one more
+  Settings settings;                 // besides those that make it a node of its own
+  bool dynamic_voters = false;
+  // Whenever its process ends by itself, the machine is switched off and on, as one would do with a disk that fails.
+  bool power_cycles = false;
+  Listener listener;
+};
+
 // Made and called outside of every shard (from the harness, or a Simulation::after action). Lives until the simulation
 // has run all its lives to their end.
 class BrokerHost {
  public:
-  static constexpr std::uint16_t kPort = 9092;
+  static constexpr const char* kDataDirectory = "/data";
 
-  // `settings`: besides those that make it a node of its own. `power_cycles`: whenever its process ends by itself, the
-  // machine is switched off and on, as one would do with a disk that fails.
-  BrokerHost(io::sim::Simulation& simulation, io::sim::Node& machine, const Settings& settings, bool power_cycles,
-             LogLevel log_level);
+  BrokerHost(io::sim::Simulation& simulation, io::sim::Node& machine, HostOptions options);
   ~BrokerHost();
 
   // Called when the machine loses power by the supervisor's hand while its broker had not stopped in order.
@@ -40,6 +51,8 @@ class BrokerHost {
   void died();
   // The machine has a new process.
   void revived() { start(); }
+  // The dead machine's disk is replaced by an empty one, to be formatted before its next broker starts.
+  void wipe();
   // An orderly stop of the broker that serves, then a new process. Nothing if none serves.
   void restart_in_order();
   // From now on no broker that ended by itself is started again. Then an orderly stop of the one that serves.
@@ -69,16 +82,20 @@ class BrokerHost {
     bool ended = false;
   };
   io::Task<void> run(Life& life);
+  io::Task<Result<void>> format_disk(io::Shard& shard);
+  Logger make_logger();
   void end(Life& life);
   void gave_up(Life& life);
   void replace(Life& life, Duration delay);
 
   io::sim::Simulation& simulation_;
   io::sim::Node& machine_;
+  HostOptions options_;
   Logger logger_;
   config::BrokerConfig config_;
   std::vector<std::unique_ptr<Life>> lives_;
-  bool power_cycles_;
+  bool wiped_ = false;  // since it was formatted for the first time
+  bool unformatted_ = true;
   std::function<void()> on_power_cut_;
   bool supervised_ = true;
   std::size_t gave_up_ = 0;

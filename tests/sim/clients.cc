@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "broker_host.h"
 #include "protocol/error.h"
 
 namespace klamm::simtest {
@@ -23,10 +22,6 @@ Settings valid(Result<Settings> settings) {
 
 }  // namespace
 
-void set_bootstrap(Config& config) {
-  config.set("bootstrap.servers", fmt::format("{}:{}", kBrokerName, BrokerHost::kPort));
-}
-
 // ---- Writer ----
 
 Writer::Writer(io::Shard& shard, WriterOptions options, Ledger& ledger)
@@ -35,7 +30,6 @@ Writer::Writer(io::Shard& shard, WriterOptions options, Ledger& ledger)
       ledger_(ledger),
       random_(options_.seed),
       number_(options_.plan.number) {
-  set_bootstrap(options_.plan.config);
   start();
 }
 
@@ -59,6 +53,12 @@ io::Task<void> Writer::restart() {
 
 io::Task<void> Writer::send_records() {
   co_await send_some(options_.plan.records, false);
+  sent_ = true;
+}
+
+io::Task<void> Writer::send_more(std::uint32_t count) {
+  sent_ = false;
+  co_await send_some(count, false);
   sent_ = true;
 }
 
@@ -129,7 +129,6 @@ void Writer::watch(const client::ProducerCore::Accepted& accepted, RecordId id, 
 
 Reader::Reader(io::Shard& shard, ReaderOptions options)
     : shard_(shard), options_(std::move(options)), random_(options_.seed) {
-  set_bootstrap(options_.plan.config);
   options_.plan.config.set("auto.offset.reset", "earliest");
   start();
 }
@@ -172,7 +171,7 @@ void Reader::go_on_from_here() {
     }
     const auto known = positions_.find(partition);
     if (known == positions_.end()) continue;
-    Result<void> moved = consumer_->seek(partition, known->second);
+    Result<void> moved = consumer_->seek(partition, known->second.offset, known->second.leader_epoch);
     KLAMM_CHECK(moved, moved ? std::string() : moved.error().message());
   }
 }
@@ -235,7 +234,8 @@ io::Task<bool> Reader::poll_once() {
 // `in_order`: as a program that ends; else as one that is killed.
 io::Task<void> Reader::end_consumer(bool in_order) {
   for (const TopicPartition& partition : options_.partitions) {
-    if (const std::optional<std::int64_t> position = consumer_->position(partition)) positions_[partition] = *position;
+    const std::optional<std::int64_t> position = consumer_->position(partition);
+    if (position) positions_[partition] = {*position, consumer_->position_epoch(partition)};
   }
   if (in_order) {
     Result<void> closed = co_await consumer_->close();
@@ -248,14 +248,14 @@ io::Task<void> Reader::end_consumer(bool in_order) {
 }
 
 io::Task<Result<void>> Reader::find_ends() {
-  for (const std::int64_t which : {client::ConsumerCore::kEarliest, client::ConsumerCore::kLatest}) {
-    client::ConsumerCore::Times times;
+  for (const std::int64_t which : {client::kEarliest, client::kLatest}) {
+    client::OffsetTimes times;
     for (const TopicPartition& partition : options_.partitions) times[partition] = which;
-    Result<client::ConsumerCore::FoundOffsets> found = co_await consumer_->list_offsets(std::move(times));
+    Result<client::FoundOffsets> found = co_await consumer_->list_offsets(std::move(times));
     KLAMM_CO_TRY(found);
     for (const auto& [partition, one] : *found) {
       Ends& ends = ends_[partition];
-      (which == client::ConsumerCore::kEarliest ? ends.start : ends.end) = one.offset;
+      (which == client::kEarliest ? ends.start : ends.end) = one.offset;
     }
   }
   co_return Result<void>();

@@ -43,6 +43,8 @@ class Writer {
 
   // Sends its records; their outcomes come later.
   io::Task<void> send_records();
+  // And some more, once they are sent.
+  io::Task<void> send_more(std::uint32_t count);
   // Sends the last records, waits for all outcomes and closes the producer.
   io::Task<void> finish();
 
@@ -117,8 +119,12 @@ class Reader {
   ReaderOptions options_;
   Random random_;
   std::shared_ptr<client::ConsumerCore> consumer_;
-  std::map<TopicPartition, std::int64_t> positions_;  // of the consumer, while it restarts
-  std::map<TopicPartition, bool> jumped_;             // and nothing was read since
+  struct Position {
+    std::int64_t offset = 0;
+    std::int32_t leader_epoch = -1;
+  };
+  std::map<TopicPartition, Position> positions_;  // of the consumer, while it restarts
+  std::map<TopicPartition, bool> jumped_;         // and nothing was read since
   std::vector<TopicPartition> paused_;
   bool settled_ = false;
   bool stopping_ = false;
@@ -131,8 +137,5 @@ class Reader {
 
 // Makes a topic, again and again until the cluster has it.
 io::Task<void> create_topic(io::Shard& shard, Config config, LogSink log_sink, NewTopic topic, bool& created);
-
-// The broker to talk to.
-void set_bootstrap(Config& config);
 
 }  // namespace klamm::simtest

@@ -7,9 +7,11 @@
 #include <memory>
 #include <utility>
 
-#include "broker_host.h"
 #include "clients.h"
+#include "cluster.h"
 #include "io/sim/simulation.h"
+#include "monitor.h"
+#include "operator.h"
 
 namespace klamm::simtest {
 
@@ -19,10 +21,13 @@ namespace {
 constexpr Duration kStartLimit = 180s;
 constexpr Duration kWorkLimit = 600s;
 constexpr Duration kStopLimit = 180s;
-constexpr Duration kCalm = 10s;        // after the faults, before the last records
-constexpr Duration kLongestWay = 70s;  // of bytes that were sent
-constexpr Duration kGlance = 250ms;    // between two looks at what readers have
+constexpr Duration kCalm = 10s;             // after the faults, before the last records
+constexpr Duration kWholeLimit = 180s;      // the same, until a cluster is whole
+constexpr Duration kLongestWay = 70s;       // of bytes that were sent
+constexpr Duration kGlance = 250ms;         // between two looks at what readers have
+constexpr std::uint32_t kMoreRecords = 40;  // while a machine without a disk comes back
 constexpr std::uint32_t kLastRecords = 5;
+constexpr std::size_t kMinInSync = 2;  // min.insync.replicas in clusters
 
 double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -70,11 +75,16 @@ class World {
  private:
   bool prepare();
   bool storm();
+  void install(const io::sim::FaultPlan& plan);
+  bool heal(std::string_view when);
+  bool lose_disk();
   bool last_words();
   bool judge(std::string_view when);
-  bool stop_broker();
-  bool restart_broker();
+  bool stop_brokers();
+  bool restart_brokers();
+  bool compare_replicas();
 
+  bool wait_serving(std::string_view what);
   bool wait(std::string_view what, Duration limit, const std::function<bool()>& done);
   void violated(std::string line) { violations_.push_back(std::move(line)); }
   void violated(std::string_view when, const std::vector<std::string>& lines);
@@ -84,6 +94,8 @@ class World {
   NewTopic new_topic(std::size_t index) const;
   std::vector<TopicPartition> partitions_of(std::size_t topic) const;
   std::vector<TopicPartition> all_partitions() const;
+  void start_operator();
+  void announce(std::size_t topic);
   void start_clients(std::size_t topic);
   void add_writer(const ProducerPlan& plan);
   void add_reader(const ConsumerPlan& plan);
@@ -92,13 +104,14 @@ class World {
 
   RunOptions options_;
   Scenario scenario_;
+  Monitor monitor_;
   io::sim::Simulation simulation_;
-  io::sim::Node& machine_;
+  Cluster cluster_;
   io::sim::Node& writing_;
   io::sim::Node& reading_;
-  BrokerHost broker_;
   Random random_;
   Ledger ledger_;
+  std::unique_ptr<Operator> operator_;  // of a cluster
   std::vector<std::unique_ptr<Writer>> writers_;
   std::vector<std::unique_ptr<Reader>> live_readers_;
   std::vector<std::unique_ptr<Reader>> log_readers_;
@@ -111,25 +124,29 @@ class World {
 
 World::World(const RunOptions& options)
     : options_(options),
-      scenario_(Scenario::draw(options.seed)),
+      scenario_(Scenario::draw(options.seed, options.brokers)),
+      monitor_(scenario_.is_cluster() && !options.unclean ? kMinInSync : 1),
       simulation_(options.seed, simulation_options(options)),
-      machine_(simulation_.add_node(kBrokerName, {.shards = scenario_.shards})),
+      cluster_(simulation_, scenario_, broker_settings(options, scenario_),
+               [this](std::size_t machine, std::string_view line) { monitor_.heard(machine, line); }),
       writing_(simulation_.add_node(kWritersName)),
       reading_(simulation_.add_node(kReadersName)),
-      broker_(simulation_, machine_, broker_settings(options, scenario_), scenario_.sync_errors, LogLevel::debug),
       random_(options.seed ^ 0x776F726C64ULL),
       created_(new bool[scenario_.topics.size()]()) {
+  if (!options_.lose_disks) scenario_.wiped.reset();
   if (options_.trace) options_.trace(scenario_.text());
   // Deliveries of a batch that was split end together: when the last part has been delivered.
   const bool splits = std::any_of(scenario_.topics.begin(), scenario_.topics.end(),
                                   [](const TopicPlan& topic) { return topic.configs.contains("max.message.bytes"); });
   ledger_.set_lag((splits ? scenario_.delivery_timeout_ms : scenario_.request_timeout_ms) * 1ms);
-  broker_.set_on_power_cut([this] { power_was_cut(); });
+  cluster_.set_on_power_cut([this] { power_was_cut(); });
+  for (std::size_t index = 0; index < cluster_.size(); ++index) monitor_.watch(cluster_.machine(index));
 }
 
 void World::run() {
-  at_rest_ = prepare() && storm() && last_words() && judge("after the faults") && stop_broker() && restart_broker() &&
-             judge("after a clean restart") && stop_broker();
+  at_rest_ = prepare() && storm() && heal("after the faults") && lose_disk() && last_words() &&
+             judge("after the faults") && stop_brokers() && compare_replicas() && restart_brokers() &&
+             judge("after a clean restart") && stop_brokers();
 }
 
 Outcome World::outcome() const {
@@ -139,10 +156,11 @@ Outcome World::outcome() const {
   outcome.sent = ledger_.sent_count();
   outcome.acknowledged = ledger_.acknowledged_count();
   outcome.lost_by_right = lost_by_right_;
-  outcome.broker_starts = broker_.starts();
-  outcome.broker_gave_up = broker_.gave_up();
-  outcome.clean_restarts = broker_.orderly_restarts();
+  outcome.broker_starts = cluster_.starts();
+  outcome.broker_gave_up = cluster_.gave_up();
+  outcome.clean_restarts = cluster_.orderly_restarts();
   outcome.reader_restarts = reader_restarts_;
+  outcome.coverage = monitor_.coverage();
   outcome.virtual_seconds = seconds(simulation_.now().since_start);
   return outcome;
 }
@@ -169,7 +187,7 @@ void World::spawn(io::Shard& shard, io::Task<void> task) {
 }
 
 LogSink World::log_sink(const io::sim::Node& node) {
-  if (!options_.trace) return {};
+  if (!options_.trace) return [](LogLevel, std::string_view, std::string_view) {};
   return [this, name = node.name()](LogLevel, std::string_view component, std::string_view message) {
     simulation_.trace().line(simulation_.now(), fmt::format("{} {} ({})", name, message, component));
   };
@@ -180,7 +198,7 @@ LogSink World::log_sink(const io::sim::Node& node) {
 Config World::admin_config(std::size_t topic) const {
   Config config;
   config.set("client.id", fmt::format("admin-{}", topic));
-  set_bootstrap(config);
+  config.set("bootstrap.servers", bootstrap_servers(scenario_.brokers));
   return config;
 }
 
@@ -189,9 +207,13 @@ NewTopic World::new_topic(std::size_t index) const {
   NewTopic topic;
   topic.name = plan.name;
   topic.partitions = plan.partitions;
-  topic.replication_factor = 1;
+  topic.replication_factor = static_cast<std::int16_t>(std::min<std::size_t>(scenario_.brokers, 3));
   topic.configs = plan.configs;
   if (options_.forget_flush) topic.configs.erase("flush.messages");
+  if (options_.unclean) {
+    topic.configs["unclean.leader.election.enable"] = "true";
+    topic.configs["min.insync.replicas"] = "1";
+  }
   return topic;
 }
 
@@ -218,6 +240,7 @@ void World::add_writer(const ProducerPlan& plan) {
   options.log_sink = log_sink(writing_);
   options.partitions = partitions_of(plan.topic);
   options.last_records = kLastRecords;
+  if (options_.early && plan.config.get("enable.idempotence") == "false") options.plan.config.set("acks", "1");
   options.largest_value = scenario_.largest_value;
   options.largest_burst = static_cast<std::uint64_t>(random_.between(1, 20));
   // The records are spread over the time of the faults.
@@ -249,19 +272,22 @@ void World::power_was_cut() {
 // ---- the acts ----
 
 bool World::prepare() {
-  Result<void> formatted = broker_.format();
+  Result<void> formatted = cluster_.format();
   if (!formatted) {
     violated("format: " + formatted.error().message());
     return false;
   }
-  broker_.start();
-  if (!wait("the broker's first start", kStartLimit, [&] { return broker_.serving(); })) return false;
+  cluster_.start();
+  if (!wait_serving("the first start")) return false;
   spawn(writing_.shard(),
         create_topic(writing_.shard(), admin_config(0), log_sink(writing_), new_topic(0), created_[0]));
-  return wait("the first topic's creation", kStartLimit, [&] { return created_[0]; });
+  if (!wait("the first topic's creation", kStartLimit, [&] { return created_[0]; })) return false;
+  if (scenario_.is_cluster()) start_operator();
+  return true;
 }
 
 void World::start_clients(std::size_t topic) {
+  announce(topic);
   for (const ProducerPlan& plan : scenario_.producers) {
     if (plan.topic == topic) add_writer(plan);
   }
@@ -271,15 +297,12 @@ void World::start_clients(std::size_t topic) {
 }
 
 bool World::storm() {
-  io::sim::FaultHooks hooks;
-  hooks.crashed = [this](io::sim::Node& node) {
-    if (node.lost_power()) power_was_cut();
-    broker_.died();
-  };
-  hooks.restarted = [this](io::sim::Node&) { broker_.revived(); };
-  scenario_.plan.install(simulation_, std::move(hooks));
+  install(scenario_.plan);
   for (const Duration when : scenario_.clean_restarts) {
-    simulation_.after(when, [this] { broker_.restart_in_order(); });
+    simulation_.after(when, [this] {
+      cluster_.restart_one_in_order(random_);
+      monitor_.happened("brokers restarted in order");
+    });
   }
   const Instant over = simulation_.now() + scenario_.plan.end() + 1ms;
   start_clients(0);
@@ -299,18 +322,80 @@ bool World::storm() {
   return wait("the sending of all records", kWorkLimit, all_sent);
 }
 
-bool World::last_words() {
-  if (!wait("the broker's recovery", kStartLimit, [&] { return broker_.serving(); })) {
-    if (!broker_.last_error().empty()) violated("the broker's last error: " + broker_.last_error());
-    return false;
+void World::install(const io::sim::FaultPlan& plan) {
+  io::sim::FaultHooks hooks;
+  hooks.crashed = [this](io::sim::Node& node) {
+    if (node.lost_power()) power_was_cut();
+    cluster_.died(node);
+  };
+  hooks.restarted = [this](io::sim::Node& node) { cluster_.revived(node); };
+  plan.install(simulation_, std::move(hooks));
+  monitor_.planned(plan);
+}
+
+// Nothing is broken any more: before long everything works again.
+bool World::heal(std::string_view when) {
+  if (!wait_serving("the recovery")) return false;
+  if (!operator_) {
+    simulation_.run_for(kCalm);
+    return true;
   }
-  simulation_.run_for(kCalm);
+  operator_->settle();
+  if (wait(fmt::format("{}: a whole cluster", when), kWholeLimit, [&] { return operator_->whole(); })) return true;
+  violated("what was missing: " + operator_->missing());
+  return false;
+}
+
+// One machine of a whole cluster loses its disk, and more breaks while it gets everything from the others.
+bool World::lose_disk() {
+  if (!scenario_.wiped) return true;
+  operator_->keep_voters();
+  operator_->unsettle();
+  monitor_.losing_disk(cluster_.machine(*scenario_.wiped));
+  cluster_.replace_disk(*scenario_.wiped, Duration(random_.between(0, (10 * Duration(1s)).count())));
+  monitor_.happened("disks lost");
+  install(scenario_.later_plan);
+  for (const auto& writer : writers_) spawn(writing_.shard(), writer->send_more(kMoreRecords));
+  simulation_.run_for(scenario_.later_plan.end() + 10s);
+  const auto all_sent = [&] {
+    return std::all_of(writers_.begin(), writers_.end(), [](const auto& writer) { return writer->sent(); });
+  };
+  return wait("the sending of more records", kWorkLimit, all_sent) && heal("after a lost disk");
+}
+
+void World::start_operator() {
+  OperatorOptions options;
+  options.brokers = scenario_.brokers;
+  options.bootstrap_servers = bootstrap_servers(scenario_.brokers);
+  options.log_sink = log_sink(reading_);
+  options.seed = random_.next();
+  options.dynamic_voters = scenario_.dynamic_voters;
+  options.longest_pause = scenario_.operator_pause;
+  operator_ = std::make_unique<Operator>(reading_.shard(), std::move(options));
+  spawn(reading_.shard(), operator_->work());
+}
+
+// The operator knows the topic from now on.
+void World::announce(std::size_t topic) {
+  if (!operator_) return;
+  const NewTopic made = new_topic(topic);
+  operator_->add_topic(made.name, made.partitions, static_cast<std::size_t>(made.replication_factor));
+}
+
+bool World::last_words() {
+  if (operator_) operator_->stop();
+  if (operator_ && !wait("the operator's end", kWorkLimit, [&] { return operator_->finished(); })) return false;
   for (const auto& writer : writers_) spawn(writing_.shard(), writer->finish());
   const auto finished = [&] {
     return std::all_of(writers_.begin(), writers_.end(), [](const auto& writer) { return writer->finished(); });
   };
   if (!wait("the producers' end", kWorkLimit, finished)) return false;
   for (const auto& writer : writers_) violated("after the faults", writer->complaints());
+  violated("during the faults", monitor_.complaints());
+  if (operator_) {
+    violated("during the faults", operator_->complaints());
+    monitor_.add(operator_->coverage());
+  }
   if (ledger_.open_count() != 0) violated(fmt::format("{} records have no outcome", ledger_.open_count()));
   // What was sent without waiting for an answer may still be on its way; nothing comes from connections that are
   // silent.
@@ -323,6 +408,7 @@ bool World::judge(std::string_view when) {
   options.log_sink = log_sink(reading_);
   options.partitions = all_partitions();
   options.plan.config.set("client.id", "judge");
+  options.plan.config.set("bootstrap.servers", bootstrap_servers(scenario_.brokers));
   options.plan.config.set("request.timeout.ms", "10000");
   log_readers_.push_back(std::make_unique<Reader>(reading_.shard(), std::move(options)));
   Reader& reader = *log_readers_.back();
@@ -373,24 +459,30 @@ bool World::end_live_readers(std::string_view when, const Readings& log) {
   return true;
 }
 
-bool World::stop_broker() {
-  const std::size_t gave_up = broker_.gave_up();
-  broker_.stop();
-  if (!wait("the broker's stop", kStopLimit, [&] { return broker_.all_ended(); })) return false;
-  if (broker_.gave_up() != gave_up) violated("the broker failed while it was stopped: " + broker_.last_error());
+bool World::wait_serving(std::string_view what) {
+  if (wait(fmt::format("{} of all brokers", what), kStartLimit, [&] { return cluster_.all_serving(); })) return true;
+  if (!cluster_.last_error().empty()) violated("last errors: " + cluster_.last_error());
+  return false;
+}
+
+bool World::stop_brokers() {
+  const std::size_t gave_up = cluster_.gave_up();
+  cluster_.stop();
+  if (!wait("the brokers' stop", kStopLimit, [&] { return cluster_.all_ended(); })) return false;
+  if (cluster_.gave_up() != gave_up) violated("a broker failed while it was stopped: " + cluster_.last_error());
   return true;
 }
 
-bool World::restart_broker() {
-  // What a broker has closed in order no loss of power takes back.
-  if (scenario_.power_fails()) {
-    machine_.crash();
-  } else {
-    machine_.kill();
-  }
-  machine_.restart();
-  broker_.start();
-  return wait("the broker's start after a clean stop", kStartLimit, [&] { return broker_.serving(); });
+// Long after the last record, and after a stop in order, all of them have everything.
+bool World::compare_replicas() {
+  violated("after the faults", cluster_.compare_replicas(all_partitions()));
+  return true;
+}
+
+bool World::restart_brokers() {
+  // What brokers have closed in order no loss of power takes back.
+  cluster_.restart_machines(scenario_.power_fails());
+  return wait_serving("the start after a clean stop");
 }
 
 }  // namespace

@@ -34,17 +34,53 @@ std::vector<FaultKind> kinds_of(const Scenario& scenario) {
   return kinds;
 }
 
-io::sim::FaultPlan draw_plan(const Scenario& scenario, Random& random) {
+constexpr std::size_t kFewestFaults = 10;  // in a cluster
+
+io::sim::FaultPlan draw_plan(const Scenario& scenario, Duration duration, std::size_t fewest, Random& random) {
   io::sim::FaultPlanOptions options;
-  options.duration = random.between(10, 60) * 1s;
+  options.duration = duration;
   options.mean_interval = random.between(1, 6) * 1s;
   options.longest = 15s;
-  options.victims = {kBrokerName};
+  options.victims = broker_names(scenario.brokers);
+  options.most_dead = std::max<std::size_t>(1, (scenario.brokers - 1) / 2);
   options.bystanders = {kWritersName, kReadersName};
   options.kinds = kinds_of(scenario);
   options.paths = {"",     ".log",      "topic-0-0", "__cluster_metadata",     ".index", ".timeindex",
                    "meta", ".snapshot", "check",     "leader-epoch-checkpoint"};
-  return io::sim::FaultPlan::draw(random.next(), options);
+  for (;;) {
+    io::sim::FaultPlan plan = io::sim::FaultPlan::draw(random.next(), options);
+    if (plan.faults().size() >= fewest) return plan;
+    options.mean_interval = std::max<Duration>(options.mean_interval / 2, 500ms);
+  }
+}
+
+// A cluster goes through more and longer faults, and may lose a disk.
+void draw_faults(Scenario& scenario, Random& random) {
+  if (!scenario.is_cluster()) {
+    scenario.plan = draw_plan(scenario, random.between(10, 60) * 1s, 0, random);
+    return;
+  }
+  scenario.plan = draw_plan(scenario, random.between(60, 100) * 1s, kFewestFaults, random);
+  scenario.dynamic_voters = random.chance(0.5);
+  if (random.chance(0.8)) scenario.operator_pause = random.between(1, 8) * 1s;
+  if (random.chance(0.3)) {
+    scenario.wiped = static_cast<std::size_t>(random.below(scenario.brokers));
+    scenario.later_plan = draw_plan(scenario, random.between(10, 30) * 1s, 3, random);
+  }
+}
+
+// What the nodes of a cluster wait for, and how they find each other out.
+void draw_cluster(Settings& settings, Random& random) {
+  settings["broker.session.timeout.ms"] = number(random, 3'000, 9'000);
+  settings["broker.heartbeat.interval.ms"] = number(random, 300, 2'000);
+  settings["replica.lag.time.max.ms"] = number(random, 1'500, 30'000);
+  settings["replica.fetch.wait.max.ms"] = number(random, 50, 1'000);
+  settings["replica.fetch.max.bytes"] = one_of(random, {"1", "5000", "1048576"});
+  settings["controller.quorum.election.timeout.ms"] = number(random, 300, 1'500);
+  settings["controller.quorum.fetch.timeout.ms"] = number(random, 800, 3'000);
+  settings["leader.imbalance.check.interval.seconds"] = one_of(random, {"5", "300"});
+  settings["replica.socket.timeout.ms"] = number(random, 2'000, 9'000);
+  settings["metadata.log.max.record.bytes.between.snapshots"] = one_of(random, {"1000", "10000", "20971520"});
 }
 
 Settings draw_broker(const Scenario& scenario, Random& random) {
@@ -56,6 +92,7 @@ Settings draw_broker(const Scenario& scenario, Random& random) {
   settings["replica.high.watermark.checkpoint.interval.ms"] = one_of(random, {"500", "5000"});
   settings["log.initial.task.delay.ms"] = one_of(random, {"1000", "30000"});
   settings["log.retention.check.interval.ms"] = one_of(random, {"3000", "300000"});
+  if (scenario.is_cluster()) draw_cluster(settings, random);
   return settings;
 }
 
@@ -75,6 +112,7 @@ Settings draw_topic(const Scenario& scenario, Random& random) {
     configs["compression.type"] = one_of(random, {"uncompressed", "gzip", "snappy", "lz4", "zstd"});
   }
   if (random.chance(0.1)) configs["preallocate"] = "true";
+  if (scenario.is_cluster()) configs["min.insync.replicas"] = "2";
   if (random.chance(0.2)) configs["segment.ms"] = number(random, 500, 30'000);
   // One record fits, a batch of several may be too large and must be split.
   if (random.chance(0.2)) configs["max.message.bytes"] = std::to_string(scenario.largest_value * 11 / 10 + 500);
@@ -99,7 +137,7 @@ void make_idempotent(ProducerPlan& plan, Random& random) {
   plan.config.set("max.in.flight.requests.per.connection", number(random, 1, 5));
 }
 
-void make_plain(ProducerPlan& plan, Random& random) {
+void make_plain(ProducerPlan& plan, bool cluster, Random& random) {
   const std::string acks = one_of(random, {"all", "1", "1", "0"});
   const std::int64_t in_flight = random.chance(0.5) ? 1 : random.between(2, 8);
   const bool retries = random.chance(0.7);
@@ -107,8 +145,9 @@ void make_plain(ProducerPlan& plan, Random& random) {
   plan.config.set("enable.idempotence", "false");
   plan.config.set("max.in.flight.requests.per.connection", std::to_string(in_flight));
   if (!retries) plan.config.set("retries", "0");
-  plan.promise = {
-      .stored = acks != "0", .once = !retries, .ordered = false, .acknowledged_rises = acks != "0" && in_flight == 1};
+  // What a leader alone has acknowledged may go with it.
+  const bool stored = cluster ? acks == "all" : acks != "0";
+  plan.promise = {.stored = stored, .once = !retries, .ordered = false, .acknowledged_rises = stored && in_flight == 1};
   plan.last_must_succeed = retries;
 }
 
@@ -119,6 +158,7 @@ ProducerPlan draw_producer(const Scenario& scenario, std::uint32_t number_in_top
   plan.records = static_cast<std::uint32_t>(random.between(20, 600));
   if (random.chance(0.15)) plan.restart_chance = 0.03;
   plan.config.set("client.id", fmt::format("producer-{}", plan.number));
+  plan.config.set("bootstrap.servers", bootstrap_servers(scenario.brokers));
   plan.config.set("request.timeout.ms", std::to_string(scenario.request_timeout_ms));
   plan.config.set("delivery.timeout.ms", std::to_string(scenario.delivery_timeout_ms));
   plan.config.set("compression.type", one_of(random, {"none", "gzip", "snappy", "lz4", "zstd"}));
@@ -128,7 +168,7 @@ ProducerPlan draw_producer(const Scenario& scenario, std::uint32_t number_in_top
   if (random.chance(0.55)) {
     make_idempotent(plan, random);
   } else {
-    make_plain(plan, random);
+    make_plain(plan, scenario.is_cluster(), random);
   }
   return plan;
 }
@@ -137,6 +177,7 @@ ConsumerPlan draw_consumer(const Scenario& scenario, std::size_t topic, Random& 
   ConsumerPlan plan;
   plan.topic = topic;
   plan.config.set("client.id", fmt::format("live-{}", topic));
+  plan.config.set("bootstrap.servers", bootstrap_servers(scenario.brokers));
   plan.config.set("request.timeout.ms", "10000");
   plan.config.set("fetch.max.bytes", one_of(random, {"1", "2000", "65536", "52428800"}));
   plan.config.set("max.partition.fetch.bytes", one_of(random, {"1", "700", "5000", "65536", "1048576"}));
@@ -166,13 +207,33 @@ std::string text_of(const Config& config) {
 
 }  // namespace
 
-Scenario Scenario::draw(std::uint64_t seed) {
+std::vector<std::string> broker_names(std::size_t brokers) {
+  if (brokers == 1) return {"broker"};
+  std::vector<std::string> names;
+  names.reserve(brokers);
+  for (std::size_t number = 1; number <= brokers; ++number) names.push_back(fmt::format("broker-{}", number));
+  return names;
+}
+
+std::string bootstrap_servers(std::size_t brokers) {
+  std::string servers;
+  for (const std::string& name : broker_names(brokers)) {
+    servers += fmt::format("{}{}:{}", servers.empty() ? "" : ",", name, kBrokerPort);
+  }
+  return servers;
+}
+
+Scenario Scenario::draw(std::uint64_t seed, std::size_t brokers) {
   Random random(seed ^ 0x7363656E6172696FULL);
   Scenario scenario;
   scenario.seed = seed;
+  scenario.brokers = brokers;
   scenario.shards = static_cast<unsigned>(random.between(1, 3));
   const double durability = random.unit();
   if (durability < 0.65) scenario.durability = durability < 0.4 ? Durability::flushed : Durability::unflushed;
+  // Replicas make up for tails that were not flushed only as long as machines fail one after the other, with time to
+  // catch up between: not what is drawn here.
+  if (scenario.is_cluster() && scenario.durability == Durability::unflushed) scenario.durability = Durability::flushed;
   scenario.disk_fills = random.chance(0.25);
   scenario.disk_errors = random.chance(0.2);
   scenario.sync_errors = scenario.power_fails() && random.chance(0.2);
@@ -193,7 +254,7 @@ Scenario Scenario::draw(std::uint64_t seed) {
         std::to_string(draw_segment_bytes(scenario, topic, random));
     scenario.consumers.push_back(draw_consumer(scenario, topic, random));
   }
-  scenario.plan = draw_plan(scenario, random);
+  draw_faults(scenario, random);
   for (std::int64_t restarts = random.chance(0.3) ? random.between(1, 3) : 0; restarts > 0; --restarts) {
     scenario.clean_restarts.push_back(Duration(random.between(0, scenario.plan.end().count())));
   }
@@ -203,10 +264,10 @@ Scenario Scenario::draw(std::uint64_t seed) {
 std::string Scenario::text() const {
   constexpr const char* kDurability[] = {"only processes die", "power fails, acknowledged is flushed",
                                          "power fails, nothing is flushed"};
-  std::string text = fmt::format("seed {}: {} shards, {}{}{}{}, values up to {} bytes\nbroker:{}\n", seed, shards,
-                                 kDurability[static_cast<std::size_t>(durability)], disk_fills ? ", disk fills" : "",
-                                 disk_errors ? ", reads and writes fail" : "", sync_errors ? ", syncs fail" : "",
-                                 largest_value, text_of(broker));
+  std::string text = fmt::format("seed {}: {} brokers of {} shards, {}{}{}{}, values up to {} bytes\nbroker:{}\n", seed,
+                                 brokers, shards, kDurability[static_cast<std::size_t>(durability)],
+                                 disk_fills ? ", disk fills" : "", disk_errors ? ", reads and writes fail" : "",
+                                 sync_errors ? ", syncs fail" : "", largest_value, text_of(broker));
   for (const TopicPlan& topic : topics) {
     text += fmt::format("{} of {} partitions:{}\n", topic.name, topic.partitions, text_of(topic.configs));
   }
@@ -221,9 +282,15 @@ std::string Scenario::text() const {
                         text_of(consumer.config));
   }
   for (const Duration restart : clean_restarts) {
-    text += fmt::format("{:.3f}s clean restart of the broker\n", std::chrono::duration<double>(restart).count());
+    text += fmt::format("{:.3f}s clean restart of a broker\n", std::chrono::duration<double>(restart).count());
   }
-  return text + plan.text();
+  text += plan.text();
+  if (is_cluster()) {
+    text += fmt::format("{} voters; the operator acts {}\n", dynamic_voters ? "dynamic" : "static",
+                        operator_pause.count() == 0 ? "never" : fmt::format("up to {} s apart", operator_pause / 1s));
+  }
+  if (wiped) text += fmt::format("then {} loses its disk:\n{}", broker_names(brokers)[*wiped], later_plan.text());
+  return text;
 }
 
 }  // namespace klamm::simtest

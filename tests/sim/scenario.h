@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,11 +14,10 @@
 
 namespace klamm::simtest {
 
-constexpr const char* kBrokerName = "broker";
 constexpr const char* kWritersName = "writers";
 constexpr const char* kReadersName = "readers";
 
-// What may happen to the broker's machine, and so what an acknowledgement is worth.
+// What may happen to a broker's machine, and so what an acknowledgement is worth.
 enum class Durability : std::uint8_t {
   process,    // only processes die: the page cache stays, and all that is acknowledged with it
   flushed,    // power fails too; flush.messages=1: all that is acknowledged is on the disk
@@ -25,6 +25,12 @@ enum class Durability : std::uint8_t {
 };
 
 using Settings = std::map<std::string, std::string>;
+
+// The machines of the brokers: "broker", or "broker-1", "broker-2" ….
+std::vector<std::string> broker_names(std::size_t brokers);
+constexpr std::uint16_t kBrokerPort = 9092;
+// bootstrap.servers of their clients.
+std::string bootstrap_servers(std::size_t brokers);
 
 struct TopicPlan {
   std::string name;
@@ -51,7 +57,8 @@ struct ConsumerPlan {
 
 struct Scenario {
   std::uint64_t seed = 0;
-  unsigned shards = 1;
+  std::size_t brokers = 1;
+  unsigned shards = 1;  // of each
   Durability durability = Durability::process;
   bool disk_fills = false;
   bool disk_errors = false;  // single or many reads and writes fail with EIO
@@ -64,9 +71,15 @@ struct Scenario {
   std::int64_t request_timeout_ms = 0;
   std::int64_t delivery_timeout_ms = 0;
   io::sim::FaultPlan plan;
-  std::vector<Duration> clean_restarts;  // when the broker is stopped in order and started again
+  std::vector<Duration> clean_restarts;  // when a broker is stopped in order and started again
+  // Of a cluster.
+  bool dynamic_voters = false;       // the metadata quorum's voters are records of its log (kraft.version 1)
+  Duration operator_pause{0};        // the longest between two acts of the operator; 0: does nothing but watch
+  std::optional<std::size_t> wiped;  // the machine that loses its disk once the first faults have healed
+  io::sim::FaultPlan later_plan;     // the faults then
 
-  static Scenario draw(std::uint64_t seed);
+  static Scenario draw(std::uint64_t seed, std::size_t brokers);
+  bool is_cluster() const noexcept { return brokers > 1; }
   bool power_fails() const noexcept { return durability != Durability::process; }
   std::string text() const;
 };

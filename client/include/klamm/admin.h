@@ -83,9 +83,23 @@ class Admin {
   auto async_describe_log_dirs(DescribeLogDirs request, Token&& token = Token()) {
     return run(std::move(request), std::forward<Token>(token));
   }
+  template <typename Token = asio::use_awaitable_t<>>
+  auto async_alter_replica_log_dirs(AlterReplicaLogDirs request, Token&& token = Token()) {
+    return run(std::move(request), std::forward<Token>(token));
+  }
   // The KRaft quorum (KIP-595).
   template <typename Token = asio::use_awaitable_t<>>
   auto async_describe_quorum(DescribeQuorum request, Token&& token = Token()) {
+    return run(std::move(request), std::forward<Token>(token));
+  }
+  // Adds a controller that follows the quorum as an observer; removes one. The active controller is found by any
+  // broker or controller (KIP-853).
+  template <typename Token = asio::use_awaitable_t<>>
+  auto async_add_raft_voter(AddRaftVoter request, Token&& token = Token()) {
+    return run(std::move(request), std::forward<Token>(token));
+  }
+  template <typename Token = asio::use_awaitable_t<>>
+  auto async_remove_raft_voter(RemoveRaftVoter request, Token&& token = Token()) {
     return run(std::move(request), std::forward<Token>(token));
   }
   // KIP-584.
@@ -97,6 +111,8 @@ class Admin {
   auto async_unregister_broker(UnregisterBroker request, Token&& token = Token()) {
     return run(std::move(request), std::forward<Token>(token));
   }
+  // Of each partition that was asked for what became of it: ELECTION_NOT_NEEDED where the leader is right already. For
+  // all partitions, only of those where an election was held or failed.
   template <typename Token = asio::use_awaitable_t<>>
   auto async_elect_leaders(ElectLeaders request, Token&& token = Token()) {
     return run(std::move(request), std::forward<Token>(token));
@@ -105,6 +121,7 @@ class Admin {
   auto async_list_reassignments(ListReassignments request, Token&& token = Token()) {
     return run(std::move(request), std::forward<Token>(token));
   }
+  // Starts and cancels; async_list_reassignments() tells how far they are.
   template <typename Token = asio::use_awaitable_t<>>
   auto async_alter_reassignments(AlterReassignments request, Token&& token = Token()) {
     return run(std::move(request), std::forward<Token>(token));

@@ -85,6 +85,7 @@ struct DescribeTopics {
   std::vector<std::string> names{};
   std::vector<Uuid> ids{};
   bool authorized_operations = false;
+  std::int32_t partitions_per_response = 2000;  // a topic of more is asked for in pages; at least 1
   AdminOptions options{};
   using Outcome = std::map<std::string, Result<TopicDescription>>;  // by name; by the id's text for `ids`
 };
@@ -259,6 +260,20 @@ struct DescribeLogDirs {
   using Outcome = std::map<std::int32_t, Result<std::vector<LogDirDescription>>>;
 };
 
+// Moves replicas between the data directories of their broker (KIP-113). It is done when the move has begun;
+// DescribeLogDirs tells how far it is. Of a replica that is not there yet, the broker remembers where it is wanted and
+// answers REPLICA_NOT_AVAILABLE.
+struct AlterReplicaLogDirs {
+  struct Replica {
+    TopicPartition partition;
+    std::int32_t broker = -1;
+    friend auto operator<=>(const Replica&, const Replica&) = default;
+  };
+  std::map<Replica, std::string> targets;  // absolute paths, as in the broker's log.dirs
+  AdminOptions options{};
+  using Outcome = std::map<Replica, Result<void>>;
+};
+
 struct QuorumReplica {
   std::int32_t id = -1;
   Uuid directory_id;
@@ -286,6 +301,25 @@ struct QuorumDescription {
 struct DescribeQuorum {
   AdminOptions options{};
   using Outcome = QuorumDescription;
+};
+
+// Changes of the quorum's voters, one at a time (KIP-853; kraft.version 1). Done once the change is committed.
+struct AddRaftVoter {
+  std::int32_t id = -1;
+  Uuid directory_id;                              // of the controller's metadata log directory
+  std::vector<QuorumNode::Listener> endpoints{};  // its controller listeners, the quorum's default one among them
+  std::optional<std::string> cluster_id{};        // refused by another cluster than this
+  AdminOptions options{};
+  struct Done {};
+  using Outcome = Done;
+};
+struct RemoveRaftVoter {
+  std::int32_t id = -1;
+  Uuid directory_id;
+  std::optional<std::string> cluster_id{};
+  AdminOptions options{};
+  struct Done {};
+  using Outcome = Done;
 };
 
 struct FeatureUpdate {
@@ -329,6 +363,7 @@ struct ListReassignments {
 };
 struct AlterReassignments {
   std::map<TopicPartition, std::optional<std::vector<std::int32_t>>> targets;  // nothing: cancel
+  bool allow_replication_factor_change = true;  // else a target of another size is refused (KIP-860)
   AdminOptions options{};
   using Outcome = std::map<TopicPartition, Result<void>>;
 };

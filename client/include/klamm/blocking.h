@@ -20,23 +20,18 @@
 #include "klamm/records.h"
 #include "klamm/statistics.h"
 
-namespace klamm::io {
-class Shards;
-}
-
 namespace klamm::blocking {
 
 // A thread with an event loop, for clients to share. Must outlive them.
 class Runtime {
  public:
+  class Impl;
   Runtime();
-  // On a shard of a machine that runs already; it must outlive this.
-  Runtime(io::Shards& shards, std::size_t index);
+  explicit Runtime(std::unique_ptr<Impl> impl);  // klamm's own
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  class Impl;
   Impl& impl() noexcept { return *impl_; }
 
  private:
@@ -92,7 +87,7 @@ class Consumer {
   Result<void> assign(std::vector<TopicPartition> partitions);
   std::vector<TopicPartition> assignment() const;
   Result<void> subscribe(const std::vector<std::string>& topics);  // Errc::unsupported for now
-  Result<void> seek(const TopicPartition& partition, std::int64_t offset);
+  Result<void> seek(const TopicPartition& partition, std::int64_t offset, std::int32_t leader_epoch = -1);
   Result<void> seek_to_beginning(std::span<const TopicPartition> partitions = {});
   Result<void> seek_to_end(std::span<const TopicPartition> partitions = {});
   Result<std::int64_t> position(const TopicPartition& partition);
@@ -101,8 +96,8 @@ class Consumer {
   Result<void> resume(std::span<const TopicPartition> partitions);
   // The records may be used on the calling thread for as long as they are kept.
   Result<Records> poll(Duration timeout);
-  // Makes a poll() that waits on another thread return at once with Errc::cancelled. From any thread, and from a signal
-  // watcher.
+  // Makes what waits on another thread (poll(), position(), a question for offsets or partitions), or the next such
+  // call, return at once with Errc::cancelled. From any thread, and from a signal watcher.
   void wake_up();
   Result<std::map<TopicPartition, std::int64_t>> beginning_offsets(const std::vector<TopicPartition>& partitions);
   Result<std::map<TopicPartition, std::int64_t>> end_offsets(const std::vector<TopicPartition>& partitions);
@@ -128,7 +123,7 @@ class Admin {
   // As klamm::Admin's async_ functions of these names. From any thread.
   Result<CreateTopics::Outcome> create_topics(CreateTopics request) { return run(std::move(request)); }
   Result<DeleteTopics::Outcome> delete_topics(DeleteTopics request) { return run(std::move(request)); }
-  Result<ListTopics::Outcome> list_topics(ListTopics request) { return run(std::move(request)); }
+  Result<ListTopics::Outcome> list_topics(ListTopics request) { return run(request); }
   Result<DescribeTopics::Outcome> describe_topics(DescribeTopics request) { return run(std::move(request)); }
   Result<CreatePartitions::Outcome> create_partitions(CreatePartitions request) { return run(std::move(request)); }
   Result<DeleteRecords::Outcome> delete_records(DeleteRecords request) { return run(std::move(request)); }
@@ -138,14 +133,17 @@ class Admin {
   Result<ListConfigResources::Outcome> list_config_resources(ListConfigResources request) {
     return run(std::move(request));
   }
-  Result<DescribeCluster::Outcome> describe_cluster(DescribeCluster request) { return run(std::move(request)); }
-  Result<DescribeApiVersions::Outcome> describe_api_versions(DescribeApiVersions request) {
+  Result<DescribeCluster::Outcome> describe_cluster(DescribeCluster request) { return run(request); }
+  Result<DescribeApiVersions::Outcome> describe_api_versions(DescribeApiVersions request) { return run(request); }
+  Result<DescribeLogDirs::Outcome> describe_log_dirs(DescribeLogDirs request) { return run(std::move(request)); }
+  Result<AlterReplicaLogDirs::Outcome> alter_replica_log_dirs(AlterReplicaLogDirs request) {
     return run(std::move(request));
   }
-  Result<DescribeLogDirs::Outcome> describe_log_dirs(DescribeLogDirs request) { return run(std::move(request)); }
-  Result<DescribeQuorum::Outcome> describe_quorum(DescribeQuorum request) { return run(std::move(request)); }
+  Result<DescribeQuorum::Outcome> describe_quorum(DescribeQuorum request) { return run(request); }
+  Result<AddRaftVoter::Outcome> add_raft_voter(AddRaftVoter request) { return run(std::move(request)); }
+  Result<RemoveRaftVoter::Outcome> remove_raft_voter(RemoveRaftVoter request) { return run(std::move(request)); }
   Result<UpdateFeatures::Outcome> update_features(UpdateFeatures request) { return run(std::move(request)); }
-  Result<UnregisterBroker::Outcome> unregister_broker(UnregisterBroker request) { return run(std::move(request)); }
+  Result<UnregisterBroker::Outcome> unregister_broker(UnregisterBroker request) { return run(request); }
   Result<ElectLeaders::Outcome> elect_leaders(ElectLeaders request) { return run(std::move(request)); }
   Result<ListReassignments::Outcome> list_reassignments(ListReassignments request) { return run(std::move(request)); }
   Result<AlterReassignments::Outcome> alter_reassignments(AlterReassignments request) {

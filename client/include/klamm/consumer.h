@@ -49,8 +49,10 @@ class Consumer {
   void subscribe(const std::vector<std::string>& topics);
 
   // The next poll goes on at this offset. The partition must be assigned (else Errc::invalid_argument is thrown, as by
-  // the following functions).
-  void seek(const TopicPartition& partition, std::int64_t offset);
+  // the following functions). `leader_epoch`, if known, is that of the record before it (RecordView::leader_epoch):
+  // brokers that do not know of that leader yet are not asked then; a deposed one may have less, and auto.offset.reset
+  // would apply.
+  void seek(const TopicPartition& partition, std::int64_t offset, std::int32_t leader_epoch = -1);
   // Looked up at the next poll. Empty: all assigned ones.
   void seek_to_beginning(std::span<const TopicPartition> partitions = {});
   void seek_to_end(std::span<const TopicPartition> partitions = {});

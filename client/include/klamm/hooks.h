@@ -40,7 +40,7 @@ struct ProducerHooks {
   std::function<std::int32_t(const PartitionerInput&)> partitioner;
   // Called for every batch once its fate is known: one call stands for all its records.
   std::function<void(const BatchReport&)> on_batch;
-  // Called every `statistics_interval`, if that is not zero.
+  // Called every `statistics_interval` from the first use to the close, if that is not zero.
   std::function<void(const ProducerStatistics&)> on_statistics;
   Duration statistics_interval{0};
   // Where log lines go. Empty: warnings and errors go to stderr.
@@ -50,9 +50,10 @@ struct ProducerHooks {
 
 // Functions of the application, called on the consumer's executor.
 struct ConsumerHooks {
+  // Called every `statistics_interval` from the first assignment to the close, if that is not zero.
   std::function<void(const ConsumerStatistics&)> on_statistics;
-  Duration statistics_interval{0};  // zero: never
-  LogSink log_sink;                 // empty: warnings and errors to stderr
+  Duration statistics_interval{0};
+  LogSink log_sink;  // empty: warnings and errors to stderr
   LogLevel log_level = LogLevel::info;
 };
 

@@ -161,11 +161,11 @@ def wrong_batches():
         "a changed byte": (good[:-1] + b"\xff", CORRUPT_MESSAGE),
         "magic 0": (records.batch(magic=0), INVALID_RECORD),
         "magic 1": (records.batch(magic=1), INVALID_RECORD),
-        "magic 3": (records.batch(magic=3), None),
+        "magic 3": (records.batch(magic=3), CORRUPT_MESSAGE),
         "a batch over the limit": (records.batch([b"x" * 1_100_000], crc=0), MESSAGE_TOO_LARGE),
-        "a batch cut short": (good[:-3], None),
-        "a length below the least": (records.batch(length=5), None),
-        "a negative length": (records.batch(length=-1), None),
+        "a batch cut short": (good[:-3], INVALID_RECORD),
+        "a length below the least": (records.batch(length=5), CORRUPT_MESSAGE),
+        "a negative length": (records.batch(length=-1), CORRUPT_MESSAGE),
         "no batch": (b"", INVALID_RECORD),
         "records that are null": (None, None),
         "more records than are there": (records.batch([b"a"], count=5), INVALID_RECORD),
@@ -180,12 +180,12 @@ def wrong_batches():
                                            INVALID_RECORD),
         "headers that are not there": (records.batch(section=records.record(0, b"value", headers=1000), count=1), INVALID_RECORD),
         "a control batch": (records.batch(attributes=32), INVALID_RECORD),
-        "bytes that are no gzip": (records.batch(section=random.Random(3).randbytes(500), count=1, attributes=records.GZIP), None),
-        "bytes that are no snappy": (records.batch(section=b"\xff" * 500, count=1, attributes=2), None),
-        "bytes that are no lz4": (records.batch(section=random.Random(4).randbytes(500), count=1, attributes=3), None),
+        "bytes that are no gzip": (records.batch(section=random.Random(3).randbytes(500), count=1, attributes=records.GZIP), UNKNOWN_SERVER_ERROR),
+        "bytes that are no snappy": (records.batch(section=b"\xff" * 500, count=1, attributes=2), UNKNOWN_SERVER_ERROR),
+        "bytes that are no lz4": (records.batch(section=random.Random(4).randbytes(500), count=1, attributes=3), UNKNOWN_SERVER_ERROR),
         "zstd before its version": (records.batch(section=b"\xff" * 500, count=1, attributes=4), UNSUPPORTED_COMPRESSION),
-        "an unknown codec": (records.batch(attributes=7), None),
-        "gzip cut short": (records.batch(section=gzip.compress(one * 50)[:-10], count=50, attributes=records.GZIP), None),
+        "an unknown codec": (records.batch(attributes=7), UNKNOWN_SERVER_ERROR),
+        "gzip cut short": (records.batch(section=gzip.compress(one * 50)[:-10], count=50, attributes=records.GZIP), UNKNOWN_SERVER_ERROR),
         "a small bomb": (records.batch(section=gzip.compress(bomb * 1000), count=1, attributes=records.GZIP), INVALID_RECORD),
         "two batches": (good + good, INVALID_RECORD),
     }
@@ -200,12 +200,15 @@ def batches(context):
             try:
                 error, offset = records.produce(client, topic, content)
             except (ConnectionError, struct.error, TimeoutError) as failure:  # Kafka ends the connection for some, or is silent
+                # Records that are null: Kafka's broker never answers. klamm says that they are no batch.
                 peer.expect(context.subject.name != "klamm", f"{what}: no answer, {failure}")
                 client.socket.close()
                 client.__init__(context.broker.bootstrap)
                 error, offset = "closed", -1
             peer.expect(error != 0 and offset == -1, f"{what}: it was taken: error {error}, offset {offset}")
-            if wanted is not None and context.subject.name == "klamm":
+            # A length of a record that is no number ends Kafka's request with an unexpected fault; klamm names the records.
+            differs = what == "a varint without end" and context.subject.name == "kafka"
+            if wanted is not None and not differs:
                 peer.equal(f"{what}: error code", error, wanted)
         for acks in (2, -2, 100):
             peer.equal(f"acks {acks}", records.produce(client, topic, records.batch(), acks=acks), (INVALID_REQUIRED_ACKS, -1))

@@ -42,13 +42,14 @@ def download(argv, **options):
         raise peer.Skip(peer.shorten(str(failure), 300)) from None
 
 
-def java():
-    source = peer.HERE / "kafka/RoundTrip.java"
+def java(program="RoundTrip"):
+    """The command line of a class of kafka/<program>.java."""
+    source = peer.HERE / f"kafka/{program}.java"
 
     def prepare(folder):
         peer.run([peer.program("javac"), "-cp", f"{kafka.libs()}/*", "-d", folder, source], timeout=120)
-    folder = prepared("java", [source, kafka.POM], prepare)
-    command = kafka.java("RoundTrip")
+    folder = prepared(f"java-{program}", [source, kafka.POM], prepare)
+    command = kafka.java(program)
     command[command.index("-cp") + 1] += f":{folder}"
     return command
 

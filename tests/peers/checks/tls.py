@@ -1,4 +1,6 @@
 """TLS between every pair: kcat, Kafka's tools and those under test, on a broker with listeners of several kinds."""
+import socket
+import ssl
 import subprocess
 
 import data
@@ -275,3 +277,42 @@ def openssl(context):
     tool(context.subject, "topics", broker.at["SSL"], here.config(), "--list")
 
 
+
+
+def serial_at(address, authority):
+    """The number of the certificate that a listener shows."""
+    host, port = address.rsplit(":", 1)
+    context = ssl.create_default_context(cafile=authority)
+    with socket.create_connection((host, int(port)), 10) as plain, context.wrap_socket(plain, server_hostname=host) as secured:
+        return secured.getpeercert()["serialNumber"]
+
+
+@peer.check("tls/key-store-at-run-time", timeout=120)
+def key_store_at_run_time(context):
+    """A new certificate under the old name of its file is taken when it is set; one that cannot be read, or is somebody else's, is refused."""
+    certificates = Certificates(context.folder / "certificates-at-run-time")
+    broker = TlsBroker(context.subject, context.folder / "tls-at-run-time", certificates)
+    older = broker.at["OLDER"]
+
+    def set_store(path, status=0):
+        return context.tool("configs", "--alter", "--entity-type", "brokers", "--entity-name", "1", "--add-config",
+                            f"listener.name.older.ssl.keystore.location={path},listener.name.older.ssl.keystore.type=PEM",
+                            program=context.reference, broker=broker, status=status)
+
+    broker.start()
+    try:
+        first = serial_at(older, certificates.path("authority.pem"))
+        for path, why in (("/no/such/file", "/no/such/file"), (certificates.path("client.pem"), "DistinguishedName does not match")):
+            refused = set_store(path, status=None)
+            peer.expect(why in refused.text + refused.errors, f"{path}: {refused.text} {refused.errors}")
+        peer.equal("the certificate after what was refused", serial_at(older, certificates.path("authority.pem")), first)
+        certificates.issue("server", "authority", "DNS:localhost,IP:127.0.0.1")
+        peer.equal("the certificate of a file that changed", serial_at(older, certificates.path("authority.pem")), first)
+        set_store(certificates.path("server.pem"))
+        peer.wait_until("the new certificate is shown", lambda: serial_at(older, certificates.path("authority.pem")) != first)
+        broker.stop()
+        broker.start()
+        peer.expect(serial_at(older, certificates.path("authority.pem")) != first, "the old certificate after a restart")
+        broker.stop()
+    finally:
+        broker.kill()

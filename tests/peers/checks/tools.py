@@ -1,9 +1,9 @@
 """Console tools: Kafka's on the broker under test; those under test on an Apache Kafka broker; both on the same broker, compared."""
-import json
 import re
 
 import data
 import peer
+from checks import tools_compare
 
 EACH = 8 << 20
 
@@ -196,18 +196,6 @@ COMPARED = {
 }
 
 
-def partitions_sorted(outcome):
-    """Output with the partitions of a JSON answer in order: Kafka's log-dirs prints them in that of a hash table."""
-    if not isinstance(outcome, str) or "\n{" not in outcome:
-        return outcome
-    head, _, document = outcome.partition("\n{")
-    answer = json.loads("{" + document)
-    for broker in answer["brokers"]:
-        for directory in broker["logDirs"]:
-            directory["partitions"].sort(key=lambda partition: partition["partition"])
-    return head + "\n" + json.dumps(answer)
-
-
 def same(words):
     def function(context):
         topic = context.topic("same", partitions=2, retention_ms=86400000)
@@ -217,13 +205,13 @@ def same(words):
 
         def outcome(program):
             ran = peer.run(program.command(tool, *arguments), status=None)
-            return ran.status, ran.text, [line for line in ran.errors.splitlines() if not re.match(r"^\s+at |^(java|org)\.\S+(Exception|Error)", line)]
+            return ran.status, [tools_compare.canonical(line) for line in ran.text.splitlines()], [line for line in ran.errors.splitlines() if not re.match(r"^\s+at |^(java|org)\.\S+(Exception|Error)", line)]
         wanted, got = outcome(context.reference), outcome(context.subject)
         for what, a, b in zip(("exit status", "output", "errors"), got, wanted):
             if what == "errors":
                 peer.expect(bool(a) == bool(b), f"errors: got {a}, Kafka prints {b}")
             else:
-                peer.equal(what, partitions_sorted(a), partitions_sorted(b))
+                peer.equal(what, a, b)
     return function
 
 

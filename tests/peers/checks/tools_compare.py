@@ -15,6 +15,14 @@ NORMAL = (
 OBJECT = re.compile(r"\{\".*\}")
 
 
+def partitions_sorted(answer):
+    """Kafka's log-dirs prints the partitions of a directory in the order of a hash table, which their topic's name decides."""
+    for broker in answer.get("brokers", ()):
+        for directory in broker.get("logDirs", ()):
+            directory["partitions"].sort(key=lambda partition: partition["partition"])
+    return answer
+
+
 def canonical(line):
     """The line with what comes and goes made equal, and JSON in it with sorted members."""
     for pattern, word in NORMAL:
@@ -26,7 +34,7 @@ def canonical(line):
         value = json.loads(found[0])
     except ValueError:
         return line
-    return line[:found.start()] + json.dumps(value, sort_keys=True) + line[found.end():]
+    return line[:found.start()] + json.dumps(partitions_sorted(value), sort_keys=True) + line[found.end():]
 
 
 def outcome(program, tool, arguments, stdin=b""):
@@ -271,7 +279,7 @@ def dump_log(context):
     for arguments in ([files[".log"][0]], [files[".log"][0], "--deep-iteration"], [files[".log"][-1], "--print-data-log"],
                       [files[".log"][-1], "--print-data-log", "--skip-record-metadata"], [files[".log"][0], "--max-bytes", "20000"],
                       *([path] for path in (files[".index"][:2] + files[".timeindex"][:2] + files[".snapshot"][-1:])),
-                      [files[".index"][0], "--verify-index-only"], [files[".index"][0], "--index-sanity-check"],
+                      [files[".index"][0], "--verify-index-only"], [files[".index"][0], "--index-sanity-check"], [files[".index"][0], "--max-message-size", "100"],
                       [metadata / "00000000000000000000.log", "--cluster-metadata-decoder"],
                       *([path, "--cluster-metadata-decoder"] for path in sorted(metadata.glob("*.checkpoint"))),
                       [broker.data / "bootstrap.checkpoint", "--cluster-metadata-decoder"], [metadata / "quorum-state"]):

@@ -91,6 +91,7 @@ TEST_CASE("errors carry context outward") {
   const Result<int> inner = fail(Errc::malformed, "length 9");
   const Error outer = Error(inner.error()).in("batch 3");
   CHECK(outer.message() == "batch 3: length 9: malformed data");
+  CHECK(Error(Errc::malformed, "length 9: malformed data").message() == "length 9: malformed data");
   CHECK(outer == Errc::malformed);
 }
 

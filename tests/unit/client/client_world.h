@@ -17,6 +17,8 @@ struct ClientWorld {
         cluster(simulation, brokers),
         node(simulation.add_node("client")),
         shard(node.shard()) {}
+  // What was given up while it connected ends by itself, within socket.connection.setup.timeout.max.ms.
+  ~ClientWorld() { simulation.run_for(35s); }
 
   std::shared_ptr<client::ProducerCore> producer(Config config = {}, ProducerHooks hooks = {}) {
     if (!config.contains("bootstrap.servers")) config.set("bootstrap.servers", cluster.bootstrap());

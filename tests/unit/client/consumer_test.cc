@@ -6,67 +6,13 @@
 
 #include "client/consume/fetch_session.h"
 #include "client_world.h"
+#include "consumer_world.h"
 #include "protocol/record/batch_builder.h"
 #include "protocol/record/control.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::test;
-using client::ConsumerCore;
-
-namespace {
-
-using Block = ConsumerCore::Block;
-
-struct BatchSpec {
-  std::vector<std::string> values;
-  TimestampMs timestamp = 1000;
-  std::int64_t producer_id = -1;
-  bool transactional = false;
-};
-
-Slice batch_of(const BatchSpec& spec) {
-  compress::Codecs codecs;
-  record::BatchBuilder builder{record::BatchOptions{}};
-  for (const std::string& value : spec.values) builder.append(spec.timestamp, "key", value);
-  record::ProducerStamp stamp;
-  if (spec.producer_id >= 0) stamp = {spec.producer_id, 0, 0, spec.transactional};
-  Result<Slice> built = builder.build(codecs, stamp);
-  KLAMM_CHECK(built);
-  return *built;
-}
-
-// `count` batches of three numbered records each.
-void fill(FakeCluster& cluster, const std::string& topic, std::size_t partition, int count, int from = 0) {
-  for (int batch = 0; batch < count; ++batch) {
-    BatchSpec spec;
-    for (int record = 0; record < 3; ++record) spec.values.push_back(std::to_string(from + batch * 3 + record));
-    spec.timestamp = 1000 + batch;
-    cluster.append(topic, partition, batch_of(spec));
-  }
-}
-
-// Polls until `count` records are there or a poll of two seconds gives none. Values by partition.
-using Values = std::map<std::int32_t, std::vector<std::string>>;
-io::Task<Result<Values>> read_all(ConsumerCore& consumer, std::size_t count) {
-  Values values;
-  std::size_t got = 0;
-  while (got < count) {
-    Result<Block> block = co_await consumer.poll(2s);
-    KLAMM_CO_TRY(block);
-    if ((*block)->records.empty()) break;
-    got += (*block)->records.size();
-    for (const RecordView& record : (*block)->records) values[record.partition].emplace_back(record.value.text());
-  }
-  co_return values;
-}
-
-std::vector<std::string> numbers(int from, int to) {
-  std::vector<std::string> all;
-  for (int number = from; number < to; ++number) all.push_back(std::to_string(number));
-  return all;
-}
-
-}  // namespace
 
 TEST_CASE("all records of all partitions come once, in order, whatever max.poll.records") {
   for (const char* most : {"1", "7", "500"}) {
@@ -132,10 +78,10 @@ TEST_CASE("a batch that was cut because others filled the response is asked for 
   auto consumer = world.consumer({{"fetch.max.bytes", "300"}, {"max.poll.records", "1000"}});
   REQUIRE(consumer->assign(partitions).has_value());
   Result<Values> values = world.run(read_all(*consumer, 8 * 3));
-  REQUIRE_MESSAGE(values.has_value(), values.error().message());
+  REQUIRE_MESSAGE(values.has_value(), why_of(values));
   for (const auto& [partition, read] : *values) CHECK(read.size() < 30);  // nobody waits until another is read up
   Result<Values> rest = world.run(read_all(*consumer, 8 * 27));
-  REQUIRE_MESSAGE(rest.has_value(), rest.error().message());
+  REQUIRE_MESSAGE(rest.has_value(), why_of(rest));
   for (std::int32_t partition = 0; partition < 8; ++partition) {
     std::vector<std::string>& all = (*values)[partition];
     all.insert(all.end(), (*rest)[partition].begin(), (*rest)[partition].end());
@@ -154,70 +100,6 @@ TEST_CASE("a broker that sends nothing but a part of a batch is told of, instead
   Result<Values> values = world.run(read_all(*consumer, 3));
   REQUIRE_FALSE(values.has_value());
   CHECK(values.error() == Errc::too_large);
-  world.end(consumer);
-}
-
-TEST_CASE("auto.offset.reset decides where to begin, seek where to go on") {
-  ClientWorld world;
-  world.cluster.add_topic("log", 1);
-  fill(world.cluster, "log", 0, 10);
-  auto consumer = world.consumer({{"auto.offset.reset", "latest"}});
-  REQUIRE(consumer->assign({{"log", 0}}).has_value());
-  auto position = world.run(consumer->await_position({"log", 0}));
-  REQUIRE(position.has_value());
-  CHECK(*position == 30);
-  fill(world.cluster, "log", 0, 1, 30);
-  Result<Values> values = world.run(read_all(*consumer, 3));
-  REQUIRE(values.has_value());
-  CHECK((*values)[0] == numbers(30, 33));
-  REQUIRE(consumer->seek({"log", 0}, 17).has_value());
-  values = world.run(read_all(*consumer, 16));
-  REQUIRE(values.has_value());
-  CHECK((*values)[0] == numbers(17, 33));
-  REQUIRE(consumer->seek_to({}, ConsumerCore::kEarliest).has_value());
-  values = world.run(read_all(*consumer, 33));
-  REQUIRE(values.has_value());
-  CHECK((*values)[0] == numbers(0, 33));
-  CHECK_FALSE(consumer->seek({"other", 0}, 0).has_value());
-  world.end(consumer);
-}
-
-TEST_CASE("without a reset policy a missing or impossible offset is an error of that partition alone") {
-  ClientWorld world;
-  world.cluster.add_topic("log", 2);
-  fill(world.cluster, "log", 0, 2);
-  fill(world.cluster, "log", 1, 2);
-  auto consumer = world.consumer({{"auto.offset.reset", "none"}});
-  REQUIRE(consumer->assign({{"log", 0}, {"log", 1}}).has_value());
-  REQUIRE(consumer->seek({"log", 1}, 0).has_value());
-  Result<Values> values = world.run(read_all(*consumer, 6));
-  REQUIRE_FALSE(values.has_value());
-  CHECK(values.error().context().find("log-0") != std::string::npos);
-  values = world.run(read_all(*consumer, 6));  // told once
-  REQUIRE(values.has_value());
-  CHECK((*values)[1] == numbers(0, 6));
-  REQUIRE(consumer->seek({"log", 0}, 99).has_value());
-  Result<Block> block = world.run(consumer->poll(2s));
-  REQUIRE_FALSE(block.has_value());
-  CHECK(protocol::code_of(block.error()) == ErrorCode::offset_out_of_range);
-  REQUIRE(consumer->seek({"log", 0}, 3).has_value());
-  values = world.run(read_all(*consumer, 3));
-  REQUIRE(values.has_value());
-  CHECK((*values)[0] == numbers(3, 6));
-  world.end(consumer);
-}
-
-TEST_CASE("an offset that retention has removed is reset by policy") {
-  ClientWorld world;
-  world.cluster.add_topic("log", 1);
-  fill(world.cluster, "log", 0, 10);
-  world.cluster.partition("log", 0).start_offset = 21;
-  auto consumer = world.consumer();
-  REQUIRE(consumer->assign({{"log", 0}}).has_value());
-  REQUIRE(consumer->seek({"log", 0}, 5).has_value());
-  Result<Values> values = world.run(read_all(*consumer, 9));
-  REQUIRE(values.has_value());
-  CHECK((*values)[0] == numbers(21, 30));
   world.end(consumer);
 }
 
@@ -263,51 +145,6 @@ TEST_CASE("a poll ends at its timeout, and at once when it is cancelled") {
   REQUIRE_FALSE(block.has_value());
   CHECK(block.error() == Errc::cancelled);
   CHECK(world.simulation.now() - before < 200ms);
-  world.end(consumer);
-}
-
-TEST_CASE("reading goes on when leaders move and connections break") {
-  for (std::uint64_t seed = 1; seed <= 15; ++seed) {
-    CAPTURE(seed);
-    Random random(seed);  // used by events of the world: it must outlive that
-    ClientWorld world(seed, 3, io::sim::Options::draw(seed));
-    world.cluster.add_topic("log", 3);
-    for (std::size_t partition = 0; partition < 3; ++partition) fill(world.cluster, "log", partition, 200);
-    world.cluster.script = [&](std::int32_t, ApiKey) { return random.chance(0.05) ? Verdict::cut : Verdict::answer; };
-    for (int move = 1; move < 20; ++move) {
-      world.simulation.after(move * 20ms, [&] {
-        world.cluster.move_leader("log", static_cast<std::size_t>(random.below(3)),
-                                  static_cast<std::int32_t>(random.between(1, 3)));
-      });
-    }
-    auto consumer = world.consumer(
-        {{"max.partition.fetch.bytes", "500"}, {"retry.backoff.ms", "10"}, {"reconnect.backoff.ms", "5"}});
-    REQUIRE(consumer->assign({{"log", 0}, {"log", 1}, {"log", 2}}).has_value());
-    Result<Values> values = world.run(read_all(*consumer, 1800));
-    REQUIRE(values.has_value());
-    for (std::int32_t partition = 0; partition < 3; ++partition) CHECK((*values)[partition] == numbers(0, 600));
-    world.end(consumer);
-  }
-}
-
-TEST_CASE("a log that was cut off by an unclean election is noticed") {
-  ClientWorld world(1, 2);
-  world.cluster.add_topic("log", 1);
-  fill(world.cluster, "log", 0, 10);
-  auto consumer = world.consumer({{"metadata.max.age.ms", "1000"}});
-  REQUIRE(consumer->assign({{"log", 0}}).has_value());
-  Result<Values> values = world.run(read_all(*consumer, 30));
-  REQUIRE(values.has_value());
-  // The new leader never had the last three batches.
-  FakePartition& partition = world.cluster.partition("log", 0);
-  partition.batches.resize(7);
-  partition.next_offset = 21;
-  partition.epoch_ends = {{0, 21}};
-  world.cluster.move_leader("log", 0, 2);
-  fill(world.cluster, "log", 0, 4, 100);
-  values = world.run(read_all(*consumer, 12));
-  REQUIRE(values.has_value());
-  CHECK((*values)[0] == numbers(100, 112));
   world.end(consumer);
 }
 
@@ -396,25 +233,6 @@ TEST_CASE("check.crcs=false reads over a wrong checksum") {
   world.end(consumer);
 }
 
-TEST_CASE("offsets are found by time and at both ends") {
-  ClientWorld world(1, 2);
-  world.cluster.add_topic("log", 2);
-  fill(world.cluster, "log", 0, 10);  // timestamps 1000, 1001 …, three records each
-  auto consumer = world.consumer();
-  const ConsumerCore::Times times{{{"log", 0}, ConsumerCore::kLatest}, {{"log", 1}, ConsumerCore::kEarliest}};
-  auto found = world.run(consumer->list_offsets(times));
-  REQUIRE(found.has_value());
-  CHECK(found->at({"log", 0}).offset == 30);
-  CHECK(found->at({"log", 1}).offset == 0);
-  found = world.run(consumer->list_offsets({{{"log", 0}, 1004}}));
-  REQUIRE(found.has_value());
-  CHECK(found->at({"log", 0}).offset == 12);
-  found = world.run(consumer->list_offsets({{{"log", 0}, 9999}}));
-  REQUIRE(found.has_value());
-  CHECK(found->at({"log", 0}).offset == -1);
-  world.end(consumer);
-}
-
 TEST_CASE("what is read ahead is bounded") {
   ClientWorld world;
   world.cluster.add_topic("log", 1);
@@ -426,6 +244,22 @@ TEST_CASE("what is read ahead is bounded") {
   world.simulation.run_for(5s);
   CHECK(consumer->statistics().buffered_bytes > 0);
   CHECK(consumer->statistics().buffered_bytes <= 4000);
+  world.end(consumer);
+}
+
+TEST_CASE("an answer as large as was asked for is read while the next one comes") {
+  ClientWorld world;
+  world.cluster.add_topic("log", 1);
+  fill(world.cluster, "log", 0, 500, 1000);
+  const std::size_t answer_bytes = 4 * batch_of({{"1000", "1001", "1002"}}).size();
+  auto consumer = world.consumer({{"max.partition.fetch.bytes", std::to_string(answer_bytes)},
+                                  {"fetch.max.bytes", std::to_string(answer_bytes)},
+                                  {"max.poll.records", "1"}});
+  REQUIRE(consumer->assign({{"log", 0}}).has_value());
+  Result<Block> block = world.run(consumer->poll(2s));
+  REQUIRE(block.has_value());
+  world.simulation.run_for(5s);
+  CHECK(consumer->statistics().buffered_bytes == 2 * answer_bytes);
   world.end(consumer);
 }
 

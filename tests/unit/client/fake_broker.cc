@@ -332,9 +332,14 @@ std::optional<io::Pieces> FakeCluster::produce(Broker& broker, std::int16_t vers
         code = version > 12 ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition;
       } else {
         FakePartition& to = known->second.partitions[static_cast<std::size_t>(one.index)];
-        code = to.leader == broker.id ? append_batch(to, one.records.slice(), partition.base_offset)
-                                      : ErrorCode::not_leader_or_follower;
+        const bool too_soon = to.leader == broker.id && simulation_.now() < to.leads_from;
+        code = to.leader == broker.id && !too_soon ? append_batch(to, one.records.slice(), partition.base_offset)
+                                                   : ErrorCode::not_leader_or_follower;
         if (code != ErrorCode::none) partition.base_offset = -1;
+        if (hints && code == ErrorCode::not_leader_or_follower) {
+          partition.current_leader.leader_id = too_soon ? to.leader_before : to.leader;
+          partition.current_leader.leader_epoch = to.leader_epoch - (too_soon ? 1 : 0);
+        }
       }
       partition.error_code = to_wire(code);
     }
@@ -373,6 +378,10 @@ io::Pieces FakeCluster::fetch(Broker& broker, std::int16_t version, Slice body, 
         code = ErrorCode::offset_out_of_range;
       }
       partition.error_code = to_wire(code);
+      if (hints && code == ErrorCode::not_leader_or_follower) {
+        partition.current_leader.leader_id = from->leader;
+        partition.current_leader.leader_epoch = from->leader_epoch;
+      }
       if (code != ErrorCode::none) {
         any = true;
         continue;

@@ -41,6 +41,8 @@ enum class Verdict {
 struct FakePartition {
   std::int32_t leader = 1;
   std::int32_t leader_epoch = 0;
+  Instant leads_from;  // until then its leader does not know that it leads, and takes another for it:
+  std::int32_t leader_before = -1;
   std::vector<Slice> batches;  // with their offsets
   std::int64_t start_offset = 0;
   std::int64_t next_offset = 0;
@@ -83,6 +85,7 @@ class FakeCluster {
   Duration answer_delay{0};            // before each answer
   std::int16_t most_api_versions = 4;  // of ApiVersions: older brokers know less
   bool auto_create = true;
+  bool hints = false;                           // who does not lead says who does (KIP-951)
   std::shared_ptr<const io::tls::Context> tls;  // what new connections speak; null: nothing but Kafka's protocol
   // Fetch: keeps to the request's max_bytes by cutting batches where they reach it, whole or not; the first one too.
   bool cuts_batches = false;

@@ -12,14 +12,19 @@
 #include <asio/thread_pool.hpp>
 #include <asio/use_future.hpp>
 
+#include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "io/environment.h"
 #include "klamm/admin.h"
 #include "klamm/blocking.h"
 #include "klamm/consumer.h"
 #include "klamm/producer.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace std::chrono_literals;
@@ -196,7 +201,7 @@ TEST_CASE("a blocking producer tells by callback, by flush and by close what cou
   CHECK_FALSE(waited.has_value());
   CHECK(producer->statistics().records_failed >= 1);
   const Result<void> closed = producer->close(1s);
-  CHECK_MESSAGE(closed.has_value(), closed.error().message());
+  CHECK_MESSAGE(closed.has_value(), why_of(closed));
   CHECK_FALSE(producer->send({.topic = "log", .value = "x"}).has_value());
 }
 
@@ -247,4 +252,44 @@ TEST_CASE("a blocking admin call ends by its timeout and says why") {
   Result<std::vector<TopicListing>> topics = admin->list_topics({.options = {.timeout = 200ms}});
   REQUIRE_FALSE(topics.has_value());
   CHECK(topics.error().message().find("127.0.0.1:1") != std::string::npos);
+}
+
+TEST_CASE("wake_up() ends whatever a blocking consumer waits for, and only that") {
+  const std::unique_ptr<blocking::Consumer> consumer = [] {
+    Result<blocking::Consumer> made = blocking::Consumer::create(nobody());
+    REQUIRE(made);
+    return std::make_unique<blocking::Consumer>(std::move(*made));
+  }();
+  REQUIRE(consumer->assign({{"log", 0}}));
+  const auto begin = std::chrono::steady_clock::now();
+  const auto woken = [&](auto wait) {
+    std::thread waker([&] { consumer->wake_up(); });  // before or during the wait
+    const auto outcome = wait();
+    waker.join();
+    REQUIRE_FALSE(outcome.has_value());
+    CHECK(outcome.error() == Errc::cancelled);
+  };
+  woken([&] { return consumer->partitions_for("log"); });
+  woken([&] { return consumer->position({"log", 0}); });
+  woken([&] { return consumer->end_offsets({{"log", 0}}); });
+  woken([&] { return consumer->poll(1h); });
+  const Result<Records> polled = consumer->poll(10ms);
+  CHECK(polled.has_value());
+  CHECK(consumer->close());
+  CHECK(std::chrono::steady_clock::now() - begin < 30s);  // each would wait for a minute
+}
+
+TEST_CASE("each record of a blocking producer has its callback called once") {
+  Result<blocking::Producer> producer = blocking::Producer::create(impatient());
+  REQUIRE(producer);
+  std::vector<int> told(100, 0);
+  for (int& one : told) {
+    CHECK(producer->send({.topic = "log", .value = "x"}, [&one](const Result<RecordMetadata>& outcome) {
+      CHECK_FALSE(outcome.has_value());
+      ++one;
+    }));
+  }
+  CHECK_FALSE(producer->flush());
+  (void)producer->close(100ms);
+  CHECK(told == std::vector<int>(100, 1));
 }

@@ -7,6 +7,7 @@
 #include "client_world.h"
 #include "io/file.h"
 #include "tests/unit/io/tls/certificates.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::test;
@@ -88,7 +89,7 @@ TEST_CASE("records go through TLS and come back, whatever happens to the connect
     std::vector<std::string> got;
     while (got.size() < sent.size()) {
       const auto polled = world.run(consumer->poll(60s));
-      REQUIRE_MESSAGE(polled, polled.error().message());
+      REQUIRE_MESSAGE(polled, why_of(polled));
       REQUIRE_FALSE((*polled)->records.empty());
       for (const RecordView& record : (*polled)->records) got.emplace_back(record.value.text());
     }

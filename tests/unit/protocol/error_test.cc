@@ -50,6 +50,10 @@ TEST_CASE("an Error carries its Kafka code through std::error_code") {
   CHECK(code_of(error) == ErrorCode::not_leader_or_follower);
   CHECK(error.message().starts_with("a-0: "));
   CHECK(error.message().ends_with("(NOT_LEADER_OR_FOLLOWER)"));
+  // A broker's own word is often the code's sentence: it is not said twice.
+  const Error echoed =
+      kafka_error(ErrorCode::topic_already_exists, std::string(default_message(ErrorCode::topic_already_exists)));
+  CHECK(echoed.message() == std::string(default_message(ErrorCode::topic_already_exists)) + " (TOPIC_ALREADY_EXISTS)");
   CHECK(!std::error_code(ErrorCode::none));
 }
 

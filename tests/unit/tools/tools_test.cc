@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "tools/client.h"
 #include "tools/java_order.h"
 #include "tools/latency.h"
 #include "tools/output.h"
@@ -57,6 +58,32 @@ TEST_CASE("latencies have the percentiles of the records they stand for") {
   CHECK(latencies.count() == 0);
 }
 
+TEST_CASE("a message tells the time that ran out once") {
+  CHECK(message_of(Error(Errc::timed_out, "x not known in 60000 ms (max.block.ms): refused")) ==
+        "x not known in 60000 ms (max.block.ms): refused");
+  CHECK(message_of(Error(Errc::timed_out, "no broker answered in time (refused)")) ==
+        "no broker answered in time (refused)");
+  CHECK(message_of(Error(Errc::timed_out, "flush")) == "flush: timed out");
+  CHECK(message_of(Error(Errc::invalid_argument, "a must be 1")) == "a must be 1");
+  CHECK(message_of(Error(Errc::not_found, "in 5 ms ")) == "in 5 ms : not found");
+}
+
+TEST_CASE("bootstrap servers without any address are an error, some of them are not") {
+  const auto check = [](const char* servers) {
+    Config config;
+    config.set("bootstrap.servers", servers);
+    return check_bootstrap(config);
+  };
+  CHECK(check("127.0.0.1:9092"));
+  CHECK(check("[::1]:9092"));
+  CHECK(check("no.such.host.invalid:9092, 127.0.0.1:9092"));
+  CHECK(check(""));          // the client says what is wrong
+  CHECK(check("nonsense"));  // likewise
+  const Result<void> none = check("no.such.host.invalid:9092,another.invalid:1");
+  REQUIRE_FALSE(none);
+  CHECK(none.error().context() == "No resolvable bootstrap urls given in bootstrap.servers");
+}
+
 TEST_CASE("a table's columns are as wide as their widest cell") {
   CHECK(table({{"Id", "Name"}, {"1", "a"}, {"100", "bc"}}) == "Id \tName\t\n1  \ta   \t\n100\tbc  \t\n");
 }
@@ -78,6 +105,7 @@ TEST_CASE("every tool has one entry, and names that are not served are answered"
   CHECK(names.size() == 29);
   CHECK(dispatch({"klamm", "acls", "--list"}) == 1);
   CHECK(dispatch({"klamm", "topic"}) == 1);
+  CHECK(dispatch({"/usr/bin/kafka-server-stop.sh"}) == 1);
   CHECK(dispatch({"klamm"}) == 1);
   CHECK(dispatch({"/usr/bin/kafka-topics.sh"}) == 1);
   CHECK(dispatch({"klamm", "storage", "--help"}) == 0);

@@ -309,6 +309,13 @@ TEST_CASE("limits by address are parsed, IPv6 included, and the memory bound fol
   CHECK(config->limits().request_memory_max_bytes == 1'000'000'000);
 }
 
+TEST_CASE("a limit of one listener is checked like that of all") {
+  CHECK(BrokerConfig::parse(with(combined(), {{"listener.name.plaintext.max.connections", "3"}})));
+  CHECK(has(error_of(with(combined(), {{"listener.name.plaintext.max.connections", "-1"}})), "at least 0"));
+  CHECK(has(error_of(with(combined(), {{"listener.name.plaintext.max.connection.creation.rate", "many"}})),
+            "Not a number"));
+}
+
 TEST_CASE("a bad value names the key, the value and the range") {
   CHECK(error_of(with(combined(), {{"num.partitions", "0"}})) ==
         "Invalid value 0 for configuration num.partitions: Value must be at least 1");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "broker/config/cleaner_config.h"
 #include "broker/config/describe.h"
 #include "broker/config/resource_config.h"
 
@@ -234,7 +235,7 @@ TEST_CASE("broker settings change at run time only where Kafka lets them") {
   const Result<void> fixed = validate_broker_update(layers, {{"node.id", "5"}}, true);
   REQUIRE_FALSE(fixed);
   CHECK(fixed.error() == Errc::unsupported);
-  CHECK(fixed.error().context() == "Cannot update these configs dynamically: node.id");
+  CHECK(fixed.error().context() == "Cannot update these configs dynamically: [node.id]");
   CHECK(has(error_of(validate_broker_update(layers, {{"ssl.keystore.location", "x"}}, true)), "listener prefix"));
   CHECK(validate_broker_update(layers, {{"listener.name.plaintext.ssl.keystore.location", "x"}}, true));
   CHECK(has(error_of(validate_broker_update(layers, {{"listeners", "PLAINTEXT://localhost:1"}}, false)),
@@ -246,6 +247,39 @@ TEST_CASE("broker settings change at run time only where Kafka lets them") {
   REQUIRE_FALSE(bad);
   CHECK(bad.error() == Errc::invalid_argument);
   CHECK(has(error_of(validate_broker_update(layers, {{"log.cleaner.threads", "1000"}}, false)), "per cleaner thread"));
+}
+
+TEST_CASE("numbers of threads move by half or double at most, a listener's own too") {
+  const BrokerConfig file = broker();
+  const BrokerLayers layers{.file = &file};
+  const auto refusal = [&](const std::string& key, const std::string& threads) {
+    return error_of(validate_broker_update(layers, {{key, threads}}, true));
+  };
+  CHECK(validate_broker_update(layers, {{"num.io.threads", "16"}, {"background.threads", "5"}}, true));
+  CHECK(has(refusal("num.io.threads", "17"),
+            "num.io.threads=17, value should not be greater than double the current value 8"));
+  CHECK(has(refusal("background.threads", "4"), "value should be at least half the current value 10"));
+  CHECK(has(refusal("listener.name.plaintext.num.network.threads", "7"), "double the current value 3"));
+  CHECK(validate_broker_update(layers, {{"listener.name.nowhere.num.network.threads", "7"}}, true));
+}
+
+TEST_CASE("the number of cleaners changes by half or double at most, and what is in force is what the cleaner gets") {
+  const BrokerConfig file = broker();
+  ConfigMap cluster{{"log.cleaner.threads", "4"}, {"log.cleaner.backoff.ms", "7"}};
+  const BrokerLayers layers{.cluster_wide = &cluster, .file = &file};
+  const auto refusal = [&](const std::string& threads) {
+    return error_of(validate_broker_update(layers, {{"log.cleaner.threads", threads}}, false));
+  };
+  CHECK(validate_broker_update(layers, {{"log.cleaner.threads", "8"}}, false));
+  CHECK(validate_broker_update(layers, {{"log.cleaner.threads", "2"}}, false));
+  CHECK(has(refusal("9"), "more than double the current value 4"));
+  CHECK(has(refusal("1"), "less than half the current value 4"));
+  CHECK(has(refusal("0"), "at least 1"));
+  CleanerConfig expected;
+  CHECK(make_cleaner_config({.file = &file}) == expected);
+  expected.threads = 4;
+  expected.backoff_ms = 7;
+  CHECK(make_cleaner_config(layers) == expected);
 }
 
 TEST_CASE("group settings lie within the broker's limits") {

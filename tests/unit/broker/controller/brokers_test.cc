@@ -35,7 +35,7 @@ class BrokerLab : public Lab {
   }
   protocol::BrokerRegistrationResponse register_now(const protocol::BrokerRegistrationRequest& request) {
     auto decision = register_broker(view(), request);
-    if (!decision.records.empty()) sessions[request.broker_id] = {now, -1, -1, true};
+    if (!decision.records.empty()) sessions[request.broker_id] = {.last_contact = now};
     return take(std::move(decision));
   }
   ErrorCode register_code(const protocol::BrokerRegistrationRequest& request) {
@@ -112,8 +112,17 @@ TEST_CASE("a node's own broker from before a restart does not hold up the new on
   lab.settings.node_id = 1;
   lab.register_now(lab.registration(1, 1));
   lab.beat(1, false);
-  lab.sessions[1] = {lab.now, -1, -1, false};  // a new controller that presumes it alive
+  lab.sessions[1] = {.last_contact = lab.now};  // a new controller that presumes it alive
   CHECK(lab.register_code(lab.registration(1, 2)) == ErrorCode::none);
+  lab.beat(1, false);
+  CHECK(lab.register_code(lab.registration(1, 3)) == ErrorCode::duplicate_broker_registration);
+}
+
+TEST_CASE("who registered and never sent a heartbeat holds nobody up") {
+  BrokerLab lab;
+  lab.register_now(lab.registration(1, 1));
+  CHECK(lab.register_code(lab.registration(1, 2)) == ErrorCode::none);
+  lab.beat(1, true);  // fenced still, but running
   CHECK(lab.register_code(lab.registration(1, 3)) == ErrorCode::duplicate_broker_registration);
 }
 
@@ -143,8 +152,11 @@ TEST_CASE("every fault of a registration has its code") {
     if (feature.name == "metadata.version") feature.max_supported_version = 29;
   }
   CHECK(lab.register_code(request) == ErrorCode::unsupported_version);
+  request = lab.registration(1, 1);
+  std::erase_if(request.features, [](const auto& feature) { return feature.name == "kraft.version"; });
+  CHECK(lab.register_code(request) == ErrorCode::none);  // the quorum is static: its version is 0
   request.is_migrating_zk_broker = true;
-  CHECK(lab.register_code(request) == ErrorCode::invalid_registration);
+  CHECK(lab.register_code(request) == ErrorCode::broker_id_not_registered);
 }
 
 TEST_CASE("a broker is unfenced once it has replayed its own registration") {
@@ -280,6 +292,157 @@ TEST_CASE("the only replica leads again also if its session ran out before its u
   lab.beat(1, false);
   CHECK(lab.partition("a").leader == 1);
   CHECK(lab.partition("a").last_known_elr.empty());
+}
+
+// Three brokers with one replica each, and what befalls them.
+class DiskLab : public BrokerLab {
+ public:
+  DiskLab() {
+    for (const std::int32_t id : {1, 2, 3}) add_broker(id);
+    create("a", {{1, 2, 3}});
+    apply({metadata::config_record({ConfigResourceType::topic, "a"}, "min.insync.replicas", "2")});
+  }
+  void fence(std::int32_t id) {
+    Records records;
+    fence_broker(view(), id, records);
+    apply(records);
+    now = now + 20s;
+  }
+  // Comes back, with its disk or another one, and is ready to serve.
+  void come_back(std::int32_t id, const Uuid& directory, std::int64_t previous_epoch = -1) {
+    auto request = registration(id, ++incarnations_);
+    request.log_dirs = {directory};
+    request.previous_broker_epoch = previous_epoch;
+    REQUIRE(register_code(request) == ErrorCode::none);
+    beat(id, false);
+    if (directory != old_disk(id)) assign(id, directory);
+  }
+  void assign(std::int32_t id, const Uuid& directory) {
+    protocol::AssignReplicasToDirsRequest request;
+    request.broker_id = id;
+    request.broker_epoch = epoch_of(id);
+    auto& asked = request.directories.emplace_back();
+    asked.id = directory;
+    auto& topic = asked.topics.emplace_back();
+    topic.topic_id = image->topics.find("a")->id;
+    topic.partitions.emplace_back().partition_index = 0;
+    take(assign_replicas_to_dirs(view(), request));
+  }
+  static Uuid old_disk(std::int32_t id) { return Uuid{2000, static_cast<std::uint64_t>(id)}; }
+  static Uuid new_disk(std::int32_t id) { return Uuid{3000, static_cast<std::uint64_t>(id)}; }
+
+ private:
+  std::uint64_t incarnations_ = 1;
+};
+
+TEST_CASE("the last leader's disk was replaced: one that was eligible until its unclean stop leads in its place") {
+  DiskLab lab;
+  lab.fence(3);
+  lab.fence(1);
+  lab.fence(2);
+  REQUIRE(lab.partition("a").elr == std::vector<std::int32_t>{1, 2});
+  lab.come_back(3, DiskLab::old_disk(3));  // it may lack what the others have acknowledged without it
+  lab.come_back(1, DiskLab::old_disk(1));
+  CHECK(lab.partition("a").leader == metadata::kNoLeader);
+  CHECK(lab.partition("a").last_known_elr == std::vector<std::int32_t>{2, 1});
+  lab.come_back(2, DiskLab::new_disk(2));
+  CHECK(lab.partition("a").leader == 1);
+  CHECK(lab.partition("a").isr == std::vector<std::int32_t>{1});
+  CHECK(lab.partition("a").recovery_state == metadata::LeaderRecoveryState::recovering);
+}
+
+TEST_CASE("who was eligible waits for the last leader, who has its disk") {
+  DiskLab lab;
+  lab.fence(3);
+  lab.fence(1);
+  lab.fence(2);
+  lab.come_back(1, DiskLab::old_disk(1));
+  CHECK(lab.partition("a").leader == metadata::kNoLeader);
+  lab.come_back(2, DiskLab::old_disk(2));
+  CHECK(lab.partition("a").leader == 2);
+  CHECK(lab.partition("a").last_known_elr == std::vector<std::int32_t>{1});  // until the ISR is large enough
+}
+
+TEST_CASE("an operator's unclean election takes one that was eligible before one that is known to lack records") {
+  DiskLab lab;
+  lab.fence(1);
+  lab.fence(2);
+  lab.fence(3);
+  lab.come_back(1, DiskLab::old_disk(1));
+  lab.come_back(2, DiskLab::old_disk(2));
+  REQUIRE(lab.partition("a").last_known_elr == std::vector<std::int32_t>{3, 2});
+  protocol::ElectLeadersRequest request;
+  request.election_type = 1;
+  request.topic_partitions = std::nullopt;
+  lab.take(elect_leaders(lab.view(), request, 2));
+  CHECK(lab.partition("a").leader == 2);
+}
+
+TEST_CASE("a leader that was eligible before remembers who was, as long as the ISR is too small") {
+  DiskLab lab;
+  lab.fence(1);
+  lab.fence(2);
+  lab.come_back(2, DiskLab::old_disk(2));
+  CHECK(lab.partition("a").leader == 3);
+  CHECK(lab.partition("a").last_known_elr == std::vector<std::int32_t>{2});
+  lab.fence(3);
+  lab.come_back(3, DiskLab::new_disk(3));
+  CHECK(lab.partition("a").leader == 2);
+}
+
+TEST_CASE("nobody leads where a replaced disk had the only replica in sync, unless there is no other replica") {
+  DiskLab lab;
+  lab.apply({metadata::config_record({ConfigResourceType::topic, "a"}, "min.insync.replicas", "1")});
+  lab.fence(1);
+  lab.fence(2);
+  lab.fence(3);
+  lab.come_back(1, DiskLab::old_disk(1));
+  lab.come_back(3, DiskLab::new_disk(3));
+  CHECK(lab.partition("a").leader == metadata::kNoLeader);
+  CHECK(lab.partition("a").last_known_elr.empty());
+
+  BrokerLab alone;
+  alone.add_broker(1);
+  alone.create("a", {{1}});
+  alone.now = alone.now + 20s;
+  REQUIRE(alone.register_code(alone.registration(1, 2)) == ErrorCode::none);
+  alone.beat(1, false);
+  CHECK(alone.partition("a").leader == metadata::kNoLeader);
+  protocol::AssignReplicasToDirsRequest request;
+  request.broker_id = 1;
+  request.broker_epoch = alone.epoch_of(1);
+  auto& asked = request.directories.emplace_back();
+  asked.id = alone.image->cluster.broker(1)->directories.front();
+  auto& topic = asked.topics.emplace_back();
+  topic.topic_id = alone.image->topics.find("a")->id;
+  topic.partitions.emplace_back().partition_index = 0;
+  alone.take(assign_replicas_to_dirs(alone.view(), request));
+  CHECK(alone.partition("a").leader == 1);
+}
+
+TEST_CASE("who stopped in order and comes back without the directory of a replica is not eligible for it") {
+  DiskLab lab;
+  lab.fence(1);
+  const std::int64_t epoch = lab.epoch_of(2);
+  lab.fence(2);
+  lab.fence(3);
+  REQUIRE(lab.partition("a").elr == std::vector<std::int32_t>{2, 3});
+  lab.come_back(2, DiskLab::new_disk(2), epoch);
+  CHECK(lab.partition("a").elr == std::vector<std::int32_t>{3});
+  CHECK(lab.partition("a").leader == metadata::kNoLeader);
+}
+
+TEST_CASE("who was unregistered while it was eligible and registers anew is not eligible") {
+  DiskLab lab;
+  lab.fence(1);
+  lab.fence(2);
+  lab.fence(3);
+  protocol::UnregisterBrokerRequest request;
+  request.broker_id = 2;
+  REQUIRE(code(lab.take(unregister_broker(lab.view(), request)).error_code) == ErrorCode::none);
+  lab.come_back(2, DiskLab::new_disk(2));
+  CHECK(lab.partition("a").leader == metadata::kNoLeader);
+  CHECK(lab.partition("a").elr == std::vector<std::int32_t>{3});
 }
 
 TEST_CASE("without ELR the last member stays in the ISR and leads again when it is back") {

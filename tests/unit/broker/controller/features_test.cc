@@ -84,11 +84,20 @@ TEST_CASE("every refused update says why") {
   CHECK(update_code(lab, {{"metadata.version", 29, 2}}) == kBad);  // would lose metadata
   CHECK(update_code(lab, {{"metadata.version", 29, 3}}) == kBad);
   CHECK(update_code(lab, {{"kraft.version", 1}}) == kBad);
-  CHECK(update_code(lab, {{"share.version", 1}}) == kBad);  // not served yet
-  CHECK(update_code(lab, {{"group.version", 1}, {"group.version", 1}}) == ErrorCode::invalid_request);
+  CHECK(update_code(lab, {{"share.version", 1}}) == kBad);                        // not served yet
+  CHECK(update_code(lab, {{"group.version", 1}, {"group.version", 9}}) == kBad);  // of two the last counts
   const auto response = update(lab, {{"no.such", 1}}, false, 1);
-  REQUIRE(response.results.size() == 1);
-  CHECK(code(response.results[0].error_code) == kBad);
+  CHECK(code(response.error_code) == kBad);
+  CHECK(response.results.empty());
+}
+
+TEST_CASE("kraft.version is the quorum's: what it is already may be asked for, and no record says it") {
+  Lab lab;
+  CHECK(update_code(lab, {{"kraft.version", 0}}) == ErrorCode::none);
+  CHECK(update_code(lab, {{"kraft.version", 2}}) == ErrorCode::invalid_update_version);
+  CHECK_FALSE(lab.image->features.contains("kraft.version"));
+  CHECK(update_code(lab, {{"group.version", 9}, {"group.version", 1}}) == ErrorCode::none);
+  CHECK(lab.image->feature("group.version") == 1);
 }
 
 TEST_CASE("a level that some broker does not know is refused") {

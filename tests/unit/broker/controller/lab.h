@@ -10,6 +10,7 @@
 #include "broker/controller/features.h"
 #include "broker/metadata/delta.h"
 #include "broker/metadata/image_writer.h"
+#include "tests/unit/why.h"
 
 namespace klamm::controller {
 
@@ -32,7 +33,7 @@ class Lab {
       Result<Record> decoded = metadata::decode_record(metadata::encode_record(record));
       REQUIRE(decoded.has_value());
       Result<void> replayed = delta.replay(*decoded);
-      REQUIRE_MESSAGE(replayed.has_value(), replayed.error().message());
+      REQUIRE_MESSAGE(replayed.has_value(), why_of(replayed));
     }
     offset += static_cast<std::int64_t>(records.size());
     image = delta.apply({offset - 1, 1, 0});
@@ -55,7 +56,7 @@ class Lab {
     broker.fenced = !unfenced;
     broker.directories = {Uuid{2000, static_cast<std::uint64_t>(id)}};
     apply({metadata::broker_record(broker, MetadataVersion{})});
-    sessions[id] = {now, offset, -1, true};
+    sessions[id] = {.last_contact = now, .metadata_offset = offset, .heard = true};
   }
 
   const PartitionRegistration& partition(std::string_view topic, std::int32_t index = 0) {

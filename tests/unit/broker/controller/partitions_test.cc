@@ -69,6 +69,19 @@ class PartitionLab : public Lab {
   }
 };
 
+TEST_CASE("an election of no known kind is refused as a whole and for each partition") {
+  PartitionLab lab;
+  protocol::ElectLeadersRequest request;
+  request.election_type = 2;
+  request.topic_partitions.emplace();
+  auto& asked = request.topic_partitions->emplace_back();
+  asked.topic = "a";
+  asked.partitions = {0};
+  const auto response = lab.take(elect_leaders(lab.view(), request, 2));
+  CHECK(code(response.error_code) == ErrorCode::invalid_request);
+  CHECK(code(response.replica_election_results.at(0).partition_result.at(0).error_code) == ErrorCode::invalid_request);
+}
+
 TEST_CASE("a leader shrinks and grows its ISR; the leader epoch stays, the partition epoch moves") {
   PartitionLab lab;
   CHECK(lab.alter_code(lab.request_of({1, 2})) == ErrorCode::none);

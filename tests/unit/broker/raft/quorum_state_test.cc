@@ -21,8 +21,8 @@ TEST_CASE("a quorum-state line of version 0 is Kafka's, byte for byte") {
   state.leader_id = 1;
   state.leader_epoch = 7;
   state.static_voters = {1, 2};
-  const std::string line =
-      R"({"clusterId":"","leaderId":1,"leaderEpoch":7,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1},{"voterId":2}],"data_version":0})";
+  const std::string line = R"({"clusterId":"","leaderId":1,"leaderEpoch":7,"votedId":-1,"appliedOffset":0,)"
+                           R"("currentVoters":[{"voterId":1},{"voterId":2}],"data_version":0})";
   CHECK(format_quorum_state(state) == line);
   CHECK(parse_quorum_state(line).value() == state);
 }

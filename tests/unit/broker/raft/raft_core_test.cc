@@ -22,7 +22,7 @@ RaftConfig config_of(std::int32_t id) {
 
 LocalState fresh_static(std::int32_t id) {
   LocalState local;
-  local.voters = VoterSet({Voter{{id, {}}, {{"CONTROLLER", "localhost", 9093}}}});
+  local.voters = {{-1, 0, VoterSet({Voter{{id, {}}, {{"CONTROLLER", "localhost", 9093}}}}), false}};
   return local;
 }
 
@@ -49,7 +49,7 @@ TEST_CASE("the only voter elects itself at once, in the next epoch, and writes t
   LocalState local = fresh_static(1);
   local.quorum_state = QuorumState{};
   local.quorum_state->leader_epoch = 4;
-  REQUIRE(core.start(at(0), local).has_value());
+  core.start(at(0), local);
   CHECK(core.is_leader());
   CHECK(core.epoch() == 5);
   const std::vector<Action> actions = core.take_actions();
@@ -73,9 +73,8 @@ TEST_CASE("the only voter elects itself at once, in the next epoch, and writes t
 TEST_CASE("an epoch is above what the log knows, whatever the quorum-state file says") {
   RaftCore core(config_of(1));
   LocalState local = fresh_static(1);
-  local.log_end_offset = 10;
-  local.last_epoch = 12;
-  REQUIRE(core.start(at(0), local).has_value());
+  local.log.append(12, 0, 9);
+  core.start(at(0), local);
   CHECK(core.epoch() == 13);
   CHECK(core.epoch_start_offset() == 10);
 }
@@ -83,10 +82,8 @@ TEST_CASE("an epoch is above what the log knows, whatever the quorum-state file 
 TEST_CASE("voters that only the bootstrap snapshot names are written with the first leader change") {
   RaftCore core(config_of(1));
   LocalState local;
-  local.voters = VoterSet({Voter{{1, kDirectory}, {{"CONTROLLER", "localhost", 9093}}}});
-  local.kraft_version = 1;
-  local.voters_from_bootstrap = true;
-  REQUIRE(core.start(at(0), local).has_value());
+  local.voters = {{-1, 1, VoterSet({Voter{{1, kDirectory}, {{"CONTROLLER", "localhost", 9093}}}}), true}};
+  core.start(at(0), local);
   const std::vector<Action> actions = core.take_actions();
   CHECK(std::get<PersistQuorumState>(actions[0]).state.data_version == 1);
   const auto appends = all_of<AppendBatch>(actions);
@@ -104,9 +101,8 @@ TEST_CASE("known voters are not written again, unless this node's own address ch
     if (moved) config.endpoints[0].port = 19093;
     RaftCore core(config);
     LocalState local;
-    local.voters = VoterSet({Voter{{1, kDirectory}, {{"CONTROLLER", "localhost", 9093}}}});
-    local.kraft_version = 1;
-    REQUIRE(core.start(at(0), local).has_value());
+    local.voters = {{-1, 1, VoterSet({Voter{{1, kDirectory}, {{"CONTROLLER", "localhost", 9093}}}}), false}};
+    core.start(at(0), local);
     const auto appends = all_of<AppendBatch>(core.take_actions());
     CHECK(read_batch(appends.at(0).batch).value().control_facts.voters.has_value() == moved);
   }
@@ -114,7 +110,7 @@ TEST_CASE("known voters are not written again, unless this node's own address ch
 
 TEST_CASE("what is appended is committed when the disk has flushed it, not before") {
   RaftCore core(config_of(1));
-  REQUIRE(core.start(at(0), fresh_static(1)).has_value());
+  core.start(at(0), fresh_static(1));
   disk_takes(core, core.take_actions());
   CHECK(core.high_watermark() == 1);
   const std::vector<Slice> values{Slice::copy("a"), Slice::copy("b")};
@@ -137,7 +133,7 @@ TEST_CASE("what is appended is committed when the disk has flushed it, not befor
 
 TEST_CASE("appends made while the disk is busy go out as one batch") {
   RaftCore core(config_of(1));
-  REQUIRE(core.start(at(0), fresh_static(1)).has_value());
+  core.start(at(0), fresh_static(1));
   disk_takes(core, core.take_actions());
   const std::vector<Slice> one{Slice::copy("x")};
   for (int index = 0; index < 5; ++index) REQUIRE(core.append(at(2), core.epoch(), one).has_value());
@@ -150,7 +146,7 @@ TEST_CASE("records that belong together are not torn over two batches") {
   RaftConfig config = config_of(1);
   config.max_batch_bytes = 1000;
   RaftCore core(config);
-  REQUIRE(core.start(at(0), fresh_static(1)).has_value());
+  core.start(at(0), fresh_static(1));
   disk_takes(core, core.take_actions());
   const std::vector<Slice> half{Slice::copy(std::string(300, 'x')), Slice::copy(std::string(300, 'y'))};
   REQUIRE(core.append(at(1), core.epoch(), half).has_value());
@@ -165,15 +161,48 @@ TEST_CASE("records that belong together are not torn over two batches") {
 
 TEST_CASE("an append in another epoch than the present one is refused") {
   RaftCore core(config_of(1));
-  REQUIRE(core.start(at(0), fresh_static(1)).has_value());
+  core.start(at(0), fresh_static(1));
   const std::vector<Slice> one{Slice::copy("x")};
   CHECK(core.append(at(0), core.epoch() - 1, one).error() ==
         make_error_code(protocol::ErrorCode::not_leader_or_follower));
 }
 
+TEST_CASE("a node becomes a voter once it has been where the leader's log ended, and has fetched within the hour") {
+  RaftCore core(config_of(1));
+  LocalState local;
+  local.voters = {{-1, 1, VoterSet({Voter{{1, kDirectory}, {{"CONTROLLER", "localhost", 9093}}}}), true}};
+  core.start(at(0), local);
+  disk_takes(core, core.take_actions());
+  REQUIRE(core.high_watermark() == 3);
+  const Voter second{{2, kDirectory}, {{"CONTROLLER", "other", 9093}}};
+  const auto refusal = [&](std::int64_t ms) {
+    const Result<std::int64_t> added = core.add_voter(at(ms), second);
+    REQUIRE(!added.has_value());
+    return protocol::code_of(added.error());
+  };
+  // Whether it follows is looked at last: it is asked first what it supports.
+  CHECK(core.may_add_voter(second.key).has_value());
+  CHECK(refusal(1) == protocol::ErrorCode::request_timed_out);
+  FetchAsk ask;
+  ask.replica = second.key;
+  ask.epoch = core.epoch();
+  REQUIRE(core.on_fetch(at(2), ask).valid());
+  CHECK(refusal(3) == protocol::ErrorCode::request_timed_out);  // it has begun, and nothing yet
+  // The leader has gone on meanwhile; what counts is where its log ended at the fetch before.
+  const std::vector<Slice> one{Slice::copy("x")};
+  REQUIRE(core.append(at(4), core.epoch(), one).has_value());
+  disk_takes(core, core.take_actions());
+  ask.offset = 3;
+  ask.last_epoch = core.epoch();
+  REQUIRE(core.on_fetch(at(5), ask).valid());
+  CHECK(refusal(3'600'006) == protocol::ErrorCode::request_timed_out);
+  CHECK(core.add_voter(at(6), second).value() == 4);
+  CHECK(protocol::code_of(core.may_add_voter(second.key).error()) == protocol::ErrorCode::request_timed_out);
+}
+
 TEST_CASE("a node that resigned stands again after an election timeout, in a new epoch") {
   RaftCore core(config_of(1));
-  REQUIRE(core.start(at(0), fresh_static(1)).has_value());
+  core.start(at(0), fresh_static(1));
   disk_takes(core, core.take_actions());
   const std::int32_t epoch = core.epoch();
   core.resign(at(10), epoch);
@@ -190,16 +219,48 @@ TEST_CASE("a node that resigned stands again after an election timeout, in a new
   CHECK(core.epoch() == epoch + 1);
 }
 
-TEST_CASE("a quorum of others is refused in plain words") {
-  RaftCore not_a_voter(config_of(1));
-  CHECK(not_a_voter.start(at(0), fresh_static(2)).error() == Errc::unsupported);
-  RaftCore one_of_two(config_of(1));
-  LocalState local;
-  local.voters = VoterSet({Voter{{1, {}}, {}}, Voter{{2, {}}, {}}});
-  CHECK(one_of_two.start(at(0), local).error() == Errc::unsupported);
-  RaftCore other_directory(config_of(1));
-  local.voters = VoterSet({Voter{{1, Uuid{9, 9}}, {}}});
-  CHECK(other_directory.start(at(0), local).error() == Errc::unsupported);
+TEST_CASE("one that led and is no voter any more looks for its successor after a restart, in the same epoch") {
+  RaftConfig config = config_of(1);
+  config.bootstrap = {{"CONTROLLER", "other", 9093}};
+  RaftCore core(config);
+  LocalState local = fresh_static(2);
+  local.voters = {{0, 1, VoterSet({Voter{{2, {}}, {{"CONTROLLER", "other", 9093}}}}), false}};
+  local.quorum_state = QuorumState{};
+  local.quorum_state->leader_epoch = 4;
+  local.quorum_state->leader_id = 1;
+  core.start(at(0), std::move(local));
+  CHECK(all_of<SendFetch>(core.take_actions()).empty());
+  core.tick({core.next_deadline(), 0});
+  const std::vector<SendFetch> asked = all_of<SendFetch>(core.take_actions());
+  REQUIRE(asked.size() == 1);
+  CHECK(asked[0].to.address.host == "other");
+  CHECK(core.epoch() == 4);
+}
+
+TEST_CASE("a node that is no voter asks to join after a restart with a leader it knows, too") {
+  RaftConfig config = config_of(1);
+  config.may_vote = config.auto_join = true;
+  RaftCore core(config);
+  LocalState local = fresh_static(2);
+  local.voters = {{0, 1, VoterSet({Voter{{2, {}}, {{"CONTROLLER", "other", 9093}}}}), false}};
+  local.quorum_state = QuorumState{};
+  local.quorum_state->leader_epoch = 4;
+  local.quorum_state->leader_id = 2;
+  core.start(at(0), std::move(local));
+  bool asked = false;
+  for (std::int64_t ms = 0; ms < 20'000 && !asked; ms += 100) {
+    core.tick(at(ms));
+    for (const Action& action : core.take_actions()) {
+      if (const auto* fetch = std::get_if<SendFetch>(&action)) {
+        FetchAnswer nothing;
+        nothing.error = protocol::ErrorCode::request_timed_out;
+        nothing.leader = {2, 4};
+        core.on_fetch_answer(at(ms), *fetch, nothing);
+      }
+      asked = asked || std::holds_alternative<SendAddVoter>(action);
+    }
+  }
+  CHECK(asked);
 }
 
 }  // namespace

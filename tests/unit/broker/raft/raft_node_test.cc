@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cerrno>
+
 #include "io/sim/simulation.h"
 
 namespace klamm::raft {
@@ -218,6 +220,35 @@ TEST_CASE("leftovers of an unfinished snapshot are removed at start, and a damag
   Peer peer(node);
   CHECK(simulation.run(peer.shard, peer.raft.start()).error() == Errc::corrupt);
   simulation.run(peer.shard, peer.raft.stop());
+}
+
+TEST_CASE("a full disk lets changes wait for room, and ends nothing") {
+  Simulation simulation(1);
+  Node& node = simulation.add_node("n1");
+  RaftOptions options = options_of(1);
+  bool fatal = false;
+  options.on_fatal = [&](const Error&) { fatal = true; };
+  Peer peer(node, options);
+  REQUIRE(simulation.run(peer.shard, peer.raft.start()).has_value());
+  REQUIRE(simulation.run_until([&] { return peer.recorder.leader.leader_id == 1; }));
+  const std::int32_t epoch = peer.recorder.leader.epoch;
+  REQUIRE(simulation.run(peer.shard, peer.raft.append(epoch, values_of({"a"}))).has_value());
+  node.disk().inject(
+      {.operation = io::sim::DiskOperation::write, .path = "__cluster_metadata", .error_number = ENOSPC});
+  const Result<std::int64_t> late =
+      simulation.run(peer.shard, peer.raft.append(epoch, values_of({"b"}), peer.shard.now() + 5s));
+  REQUIRE_FALSE(late.has_value());
+  CHECK(late.error() == Errc::timed_out);
+  CHECK_FALSE(fatal);
+  CHECK(peer.recorder.values == std::vector<std::string>{"a"});
+  node.disk().clear_faults();
+  REQUIRE(simulation.run(peer.shard, peer.raft.append(epoch, values_of({"c"}))).has_value());
+  REQUIRE(simulation.run_until([&] { return peer.recorder.values.size() == 3; }));
+  CHECK(peer.recorder.values == std::vector<std::string>{"a", "b", "c"});
+  node.disk().inject(
+      {.operation = io::sim::DiskOperation::write, .path = "__cluster_metadata", .error_number = ENOSPC});
+  simulation.run(peer.shard, peer.raft.stop());
+  CHECK_FALSE(fatal);
 }
 
 TEST_CASE("waiting calls end when the node stops") {

@@ -8,6 +8,7 @@
 #include "io/sim/simulation.h"
 #include "protocol/error.h"
 #include "protocol/record/batch_builder.h"
+#include "tests/unit/why.h"
 
 namespace klamm::replica {
 namespace {
@@ -22,7 +23,7 @@ config::BrokerConfig broker_config() {
                                    {"listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"},
                                    {"controller.quorum.voters", "1@localhost:9093"},
                                    {"log.dirs", "/data"}});
-  REQUIRE_MESSAGE(config.has_value(), config.error().message());
+  REQUIRE_MESSAGE(config.has_value(), why_of(config));
   return *config;
 }
 

@@ -6,6 +6,7 @@
 #include "protocol/messages/api_versions_response.h"
 #include "protocol/messages/metadata_response.h"
 #include "protocol/schema/catalog.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::server::testing;
@@ -66,6 +67,22 @@ TEST_CASE("bytes that are no request close their connection and no other") {
   }
 }
 
+TEST_CASE("what the log says of a request that is not served names the API, its version and the client") {
+  protocol::RequestHeader header;
+  header.client_id = "billing";
+  header.request_api_key = 10;
+  header.request_api_version = 4;
+  CHECK(handler::why_not_served(header) ==
+        "FindCoordinator (API key 10) version 4, asked for by client 'billing', is not served");
+  header.request_api_key = 3;
+  header.request_api_version = 99;
+  CHECK(handler::why_not_served(header) ==
+        "Metadata (API key 3) version 99, asked for by client 'billing', is not served: versions 0 to 13 are");
+  header.request_api_key = 9999;
+  header.client_id.reset();
+  CHECK(handler::why_not_served(header) == "Unknown (API key 9999) version 99, asked for by client '', is not served");
+}
+
 TEST_CASE("what was asked before a bad frame is still answered") {
   Host host;
   RunningNode node(host);
@@ -87,7 +104,7 @@ TEST_CASE("an ApiVersions request of a version nobody has is answered in version
   Result<Slice> answer = client.receive();
   REQUIRE(answer.has_value());
   const auto response = protocol::decode_response<protocol::ApiVersionsResponse>(*answer, 0, 7);
-  REQUIRE_MESSAGE(response.has_value(), response.error().message());
+  REQUIRE_MESSAGE(response.has_value(), why_of(response));
   CHECK(response->error_code == 35);
   CHECK(response->api_keys.size() == handler::served_apis().size());
 }
@@ -101,7 +118,7 @@ TEST_CASE("bytes behind a request are ignored, as librdkafka 2.15 sends them beh
   Result<Slice> answer = client.receive();
   REQUIRE(answer.has_value());
   const auto response = protocol::decode_response<protocol::MetadataResponse>(*answer, 12, 7);
-  REQUIRE_MESSAGE(response.has_value(), response.error().message());
+  REQUIRE_MESSAGE(response.has_value(), why_of(response));
   CHECK(response->brokers.size() == 1);
   CHECK(serves(client));
 }
@@ -142,11 +159,11 @@ TEST_CASE("every served API answers an empty request in every version, and the a
       REQUIRE(client.send({Slice::copy(number(static_cast<std::int32_t>(head.size() + body.size()))), head, body}));
       if (served.key == protocol::ApiKey::produce) continue;  // the default acks=0 is not answered
       Result<Slice> answer = client.receive();
-      REQUIRE_MESSAGE(answer.has_value(), api.name, " v", version, ": ", answer.error().message());
+      REQUIRE_MESSAGE(answer.has_value(), api.name, " v", version, ": ", why_of(answer));
       wire::Reader reader(*answer);
       REQUIRE(protocol::read_response_header(reader, served.key, version).has_value());
       const auto response = protocol::decode_any_response(served.key, version, reader.read_rest());
-      CHECK_MESSAGE(response.has_value(), api.name, " v", version, ": ", response.error().message());
+      CHECK_MESSAGE(response.has_value(), api.name, " v", version, ": ", why_of(response));
       ++answered;
     }
   }

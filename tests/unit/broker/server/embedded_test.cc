@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "klamm/broker.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 
@@ -25,14 +26,14 @@ TEST_CASE("two embedded brokers do not share a directory, and a bad setting is t
   options.log = [](LogLevel, std::string_view, std::string_view) {};
   {
     Result<Broker> first = Broker::start(options);
-    REQUIRE_MESSAGE(first.has_value(), first.error().message());
+    REQUIRE_MESSAGE(first.has_value(), why_of(first));
     Result<Broker> second = Broker::start(options);
     REQUIRE_FALSE(second.has_value());
     CHECK(second.error() == Errc::unavailable);
     CHECK(second.error().message().find("/data") != std::string::npos);
   }
   Result<Broker> again = Broker::start(options);  // on the same data
-  CHECK_MESSAGE(again.has_value(), again.error().message());
+  CHECK_MESSAGE(again.has_value(), why_of(again));
   options.settings["num.partitions"] = "none";
   Result<Broker> bad = Broker::start(options);
   REQUIRE_FALSE(bad.has_value());

@@ -31,7 +31,7 @@ void fail_to_start(Host& host) {
   REQUIRE(taken.has_value());
   const std::string address = (*taken)->local().text();
   klamm::server::NodeOptions options{
-      node_config({{"listeners", "PLAINTEXT://" + address + ",CONTROLLER://127.0.0.1:9093"}}), Logger(), {}};
+      node_config({{"listeners", "PLAINTEXT://" + address + ",CONTROLLER://127.0.0.1:0"}}), Logger(), {}};
   auto node = std::make_unique<klamm::server::Node>(machine, std::move(options));
   const Result<void> started = machine.run(0, node->start());
   REQUIRE_FALSE(started.has_value());

@@ -12,6 +12,7 @@
 #include "io/machine.h"
 #include "protocol/message/header.h"
 #include "protocol/rpc/frame_reader.h"
+#include "tests/unit/why.h"
 
 namespace klamm::server::testing {
 
@@ -19,12 +20,12 @@ inline config::BrokerConfig node_config(std::map<std::string, std::string> extra
   ConfigMap settings{{"node.id", "1"},
                      {"process.roles", "broker,controller"},
                      {"controller.listener.names", "CONTROLLER"},
-                     {"listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:9093"},
+                     {"listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"},
                      {"controller.quorum.voters", "1@127.0.0.1:9093"},
                      {"log.dirs", "/data"}};
   for (auto& [key, value] : extra) settings.insert_or_assign(key, value);
   Result<config::BrokerConfig> config = config::BrokerConfig::parse(std::move(settings));
-  REQUIRE_MESSAGE(config.has_value(), config.error().message());
+  REQUIRE_MESSAGE(config.has_value(), why_of(config));
   return *config;
 }
 
@@ -39,7 +40,7 @@ class Host {
     format.log_dirs = {"/data"};
     format.metadata_log_dir = "/data";
     Result<metadata::FormatReport> report = machine_.run(0, metadata::format_storage(machine_.at(0), format));
-    REQUIRE_MESSAGE(report.has_value(), report.error().message());
+    REQUIRE_MESSAGE(report.has_value(), why_of(report));
   }
   io::Machine& machine() { return machine_; }
 
@@ -51,10 +52,11 @@ class RunningNode {
  public:
   explicit RunningNode(Host& host, std::map<std::string, std::string> extra = {}) : host_(host) {
     Result<void> started = host_.machine().run(0, start(node_config(std::move(extra))));
-    REQUIRE_MESSAGE(started.has_value(), started.error().message());
+    REQUIRE_MESSAGE(started.has_value(), why_of(started));
   }
   ~RunningNode() { host_.machine().run(0, stop()); }
   io::Endpoint address() const { return node_->listeners().front().endpoint; }
+  io::Endpoint controller_address() const { return node_->controller_listeners().front().endpoint; }
   Host& host() { return host_; }
 
  private:
@@ -75,9 +77,10 @@ class RunningNode {
 // One connection; calls wait.
 class Client {
  public:
-  explicit Client(RunningNode& node) : machine_(node.host().machine()), reader_(100 << 20) {
-    Result<std::unique_ptr<io::Stream>> stream = machine_.run(0, machine_.at(0).connect(node.address(), 10s));
-    REQUIRE_MESSAGE(stream.has_value(), stream.error().message());
+  explicit Client(RunningNode& node) : Client(node, node.address()) {}
+  Client(RunningNode& node, io::Endpoint address) : machine_(node.host().machine()), reader_(100 << 20) {
+    Result<std::unique_ptr<io::Stream>> stream = machine_.run(0, machine_.at(0).connect(std::move(address), 10s));
+    REQUIRE_MESSAGE(stream.has_value(), why_of(stream));
     stream_ = std::move(*stream);
   }
   ~Client() {
@@ -96,9 +99,9 @@ class Client {
     REQUIRE(request.check(version).has_value());
     REQUIRE(send(protocol::encode_request(request, version, correlation, "test")));
     Result<Slice> frame = receive();
-    REQUIRE_MESSAGE(frame.has_value(), frame.error().message());
+    REQUIRE_MESSAGE(frame.has_value(), why_of(frame));
     Result<Response> response = protocol::decode_response<Response>(*frame, version, correlation);
-    REQUIRE_MESSAGE(response.has_value(), response.error().message());
+    REQUIRE_MESSAGE(response.has_value(), why_of(response));
     return *response;
   }
 

@@ -20,7 +20,7 @@ constexpr std::size_t kReplyBytes = 100'000;
 //   0    (as Produce) is enqueued at once, done at finish_all()
 class World {
  public:
-  explicit World(SessionHostOptions options = {}, ConnectionLimits limits = {})
+  explicit World(SessionHostOptions options = {}, ConnectionLimits limits = {}, bool is_started = true)
       : simulation_(1),
         server_(simulation_.add_node("server")),
         client_(simulation_.add_node("client")),
@@ -28,8 +28,9 @@ class World {
         host_(server_.shard(), options, dispatch(), Logger()),
         acceptor_(server_.shards(), server_.shard(), {&host_}, std::move(limits), Logger()) {
     REQUIRE(acceptor_.listen("PLAINTEXT", {"", 9092}, 100));
-    acceptor_.start();
+    if (is_started) acceptor_.start();
   }
+  Acceptor& acceptor() { return acceptor_; }
   ~World() {
     finish_all();
     simulation_.run(server_.shard(), acceptor_.close());
@@ -136,6 +137,68 @@ TEST_CASE("a connection that says nothing is closed after the idle time, one tha
   CHECK(world.count() == 1);
   CHECK(world.ended(*silent));
   CHECK_FALSE(world.ended(*lively));
+}
+
+TEST_CASE("an answered connection is closed when the idle time after its reply is over, not later") {
+  World world({.max_idle = 2s});
+  auto asked = world.connect();
+  world.pass(500ms);
+  world.send(*asked, frame("p"));
+  std::size_t got = 0;
+  for (int tries = 0; got < kReplyBytes && tries < 100; ++tries) {
+    got += world.read(*asked, kReplyBytes);
+    world.pass(1ms);
+  }
+  CHECK(got == kReplyBytes);
+  world.pass(1900ms);
+  CHECK(world.count() == 1);
+  world.pass(200ms);
+  CHECK(world.count() == 0);
+}
+
+TEST_CASE("a client that stops to take its reply is closed an eighth of the idle time late at most") {
+  World world({.max_idle = 80s});
+  auto deaf = world.connect();
+  world.pass(5s);
+  std::string burst;
+  for (int i = 0; i < 100; ++i) burst += frame("p");
+  world.send(*deaf, burst);
+  world.pass(75s);
+  CHECK(world.count() == 1);
+  world.pass(16s);
+  CHECK(world.count() == 0);
+}
+
+TEST_CASE("while the broker starts, connections wait for a while, and are closed when that takes long") {
+  World world({}, {}, false);
+  world.acceptor().turn_away_after(5s);
+  auto early = world.connect();
+  world.send(*early, frame("p"));
+  world.pass(4s);
+  CHECK_FALSE(world.ended(*early));
+  world.pass(2s);
+  CHECK(world.ended(*early));
+  auto late = world.connect();
+  world.pass(100ms);
+  CHECK(world.ended(*late));
+  CHECK(world.started() == 0);
+  world.acceptor().start();
+  auto client = world.connect();
+  world.send(*client, frame("p"));
+  world.pass(1s);
+  CHECK(world.read(*client, kReplyBytes) > 0);
+  CHECK(world.started() == 1);
+}
+
+TEST_CASE("a connection that came before the broker was ready is served when it is") {
+  World world({}, {}, false);
+  world.acceptor().turn_away_after(5s);
+  auto early = world.connect();
+  world.send(*early, frame("p"));
+  world.pass(4s);
+  world.acceptor().start();
+  world.pass(10s);
+  CHECK(world.read(*early, kReplyBytes) > 0);
 }
 
 TEST_CASE("half a frame does not keep a connection") {
@@ -272,6 +335,50 @@ TEST_CASE("beyond max.connections clients wait, and are served when others go") 
   first.reset();
   world.pass(1s);
   CHECK(world.read(*third, 10) == 10);
+}
+
+TEST_CASE("connection limits may change: who waits is served, who is there stays") {
+  World world({}, {.max_connections = 2});
+  auto first = world.connect();
+  auto second = world.connect();
+  auto third = world.connect();
+  world.send(*third, frame("p"));
+  world.pass(10s);
+  CHECK(world.read(*third, 10) == 0);
+  world.acceptor().set_limits({.max_connections = 3, .max_connections_per_ip = 3});
+  world.pass(1s);
+  CHECK(world.read(*third, 10) == 10);
+  world.acceptor().set_limits({.max_connections_per_ip = 1});
+  auto fourth = world.connect();
+  world.pass(1s);
+  CHECK(world.ended(*fourth));
+  CHECK(world.count() == 3);
+}
+
+TEST_CASE("a listener may have limits of its own, which may change as well") {
+  World world({}, {.by_listener = {{"PLAINTEXT", {.max_connections = 2}}, {"OTHER", {.max_connections = 0}}}});
+  auto first = world.connect();
+  auto second = world.connect();
+  auto third = world.connect();
+  world.send(*third, frame("p"));
+  world.pass(10s);
+  CHECK(world.count() == 2);
+  CHECK_FALSE(world.ended(*third));
+  first.reset();
+  world.pass(1s);
+  CHECK(world.read(*third, 10) == 10);
+  auto fourth = world.connect();
+  world.pass(1s);
+  CHECK(world.count() == 2);
+  world.acceptor().set_limits({.by_listener = {{"PLAINTEXT", {.max_creation_rate = 2}}}});
+  world.pass(1s);
+  CHECK(world.count() == 3);
+  std::vector<std::unique_ptr<io::Stream>> streams;
+  for (int i = 0; i < 30; ++i) streams.push_back(world.connect());
+  world.pass(1s);
+  CHECK(world.count() < 28);
+  world.pass(20s);
+  CHECK(world.count() == 33);
 }
 
 TEST_CASE("beyond max.connections.per.ip clients are closed") {

@@ -4,10 +4,13 @@
 #include "node_fixture.h"
 #include "protocol/messages/create_topics_request.h"
 #include "protocol/messages/create_topics_response.h"
+#include "protocol/messages/incremental_alter_configs_request.h"
+#include "protocol/messages/incremental_alter_configs_response.h"
 #include "protocol/messages/metadata_request.h"
 #include "protocol/messages/metadata_response.h"
 #include "protocol/rpc/connection.h"
 #include "tests/unit/io/tls/certificates.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::server::testing;
@@ -45,9 +48,10 @@ Settings tls_node(Settings more = {}) {
 
 using ConnectionRef = std::shared_ptr<rpc::Connection>;
 
-Result<ConnectionRef> connect(RunningNode& node, const Issued* identity) {
+Result<ConnectionRef> connect(RunningNode& node, const Issued* identity,
+                              const std::string& trusted = cast().authority.pem()) {
   io::Machine& machine = node.host().machine();
-  const io::tls::Settings settings = test::pem_settings(identity, cast().authority.pem());
+  const io::tls::Settings settings = test::pem_settings(identity, trusted);
   Result<std::shared_ptr<const io::tls::Context>> context =
       machine.run(0, io::tls::Context::load(machine.at(0), settings, io::tls::Role::client));
   REQUIRE(context);
@@ -64,13 +68,53 @@ void end(RunningNode& node, const ConnectionRef& connection) {
   }(connection));
 }
 
+// Sets the certificate of the listener; the error code.
+std::int16_t set_certificate(RunningNode& node, const ConnectionRef& connection, const Issued& issued) {
+  protocol::IncrementalAlterConfigsRequest request;
+  auto& resource = request.resources.emplace_back();
+  resource.resource_type = 4;
+  resource.resource_name = "1";
+  auto set = [&resource](const std::string& key, const std::string& value) {
+    auto& config = resource.configs.emplace_back();
+    config.name = "listener.name.inside.ssl.keystore." + key;
+    config.value = value;
+  };
+  set("key", issued.key_pem());
+  set("certificate.chain", issued.certificate_pem());
+  const auto answer = node.host().machine().run(0, connection->call(request));
+  REQUIRE(answer);
+  return answer->responses.at(0).error_code;
+}
+
 }  // namespace
+
+TEST_CASE("a certificate that is set at run time is what the next client sees, unless it is somebody else's") {
+  Host host;
+  RunningNode node(host, tls_node());
+  const Authority other("other");
+  const auto issue = [&other](const std::string& name, const std::string& names) {
+    return other.issue({name, names, test::kNow, kLong});
+  };
+  Result<ConnectionRef> connection = connect(node, nullptr);
+  REQUIRE_MESSAGE(connection, why_of(connection));
+  constexpr std::int16_t kInvalidRequest = 42;
+  CHECK(set_certificate(node, *connection, issue("stranger", "DNS:localhost,IP:127.0.0.1")) == kInvalidRequest);
+  CHECK(set_certificate(node, *connection, issue("localhost", "DNS:localhost")) == kInvalidRequest);
+  CHECK_FALSE(connect(node, nullptr, other.pem()));
+  CHECK(set_certificate(node, *connection, issue("localhost", "DNS:localhost,IP:127.0.0.1")) == 0);
+  Result<ConnectionRef> next = connect(node, nullptr, other.pem());
+  for (int tries = 0; !next && tries < 200; ++tries) next = connect(node, nullptr, other.pem());
+  REQUIRE_MESSAGE(next, why_of(next));
+  CHECK(host.machine().run(0, (*connection)->call(protocol::MetadataRequest{})));  // who is there stays
+  end(node, *next);
+  end(node, *connection);
+}
 
 TEST_CASE("a listener of protocol SSL serves requests, with the settings of its own name") {
   Host host;
   RunningNode node(host, tls_node());
   Result<ConnectionRef> connection = connect(node, nullptr);
-  REQUIRE_MESSAGE(connection, connection.error().message());
+  REQUIRE_MESSAGE(connection, why_of(connection));
   protocol::CreateTopicsRequest create;
   create.timeout_ms = 10'000;
   auto& topic = create.topics.emplace_back();
@@ -94,7 +138,7 @@ TEST_CASE("a client that must show a certificate and does not is refused, with r
   CHECK(refused.error() == Errc::authentication_failed);
   CHECK(refused.error().message().find("certificate required") != std::string::npos);
   Result<ConnectionRef> accepted = connect(node, &cast().client);
-  REQUIRE_MESSAGE(accepted, accepted.error().message());
+  REQUIRE_MESSAGE(accepted, why_of(accepted));
   end(node, *accepted);
 }
 

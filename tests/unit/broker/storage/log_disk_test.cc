@@ -9,6 +9,7 @@
 #include "broker/storage/log.h"
 #include "io/machine.h"
 #include "tests/unit/broker/storage/storage_test.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::storage;
@@ -38,12 +39,12 @@ struct Disk {
     options.codecs = &codecs;
     options.clean_shutdown = clean;
     Result<std::unique_ptr<Log>> log = machine.run(0, Log::open(machine.at(0), std::move(options)));
-    REQUIRE_MESSAGE(log.has_value(), log.error().message());
+    REQUIRE_MESSAGE(log.has_value(), why_of(log));
     return *std::move(log);
   }
   AppendInfo append(Log& log, LeaderAppend request) {
     Result<AppendInfo> info = machine.run(0, log.append_as_leader(std::move(request)));
-    REQUIRE_MESSAGE(info.has_value(), info.error().message());
+    REQUIRE_MESSAGE(info.has_value(), why_of(info));
     log.set_high_watermark(log.log_end_offset());
     return *info;
   }

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "tests/unit/broker/storage/storage_test.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::storage;
@@ -70,7 +71,7 @@ struct Storage {
   std::shared_ptr<Log> create(std::int32_t partition) {
     const std::size_t index = owner(partition);
     auto log = run(managers[index]->create(name(partition), Uuid{7, 7}, small_segments()), index);
-    REQUIRE_MESSAGE(log.has_value(), log.error().message());
+    REQUIRE_MESSAGE(log.has_value(), why_of(log));
     return *log;
   }
   Result<AppendInfo> append(std::int32_t partition, Slice records) {
@@ -197,6 +198,36 @@ TEST_CASE("deleted partitions go after the delay or at the next start, and their
   REQUIRE(again.stop(2).has_value());
 }
 
+TEST_CASE("a long start tells every few seconds how far it is, and works on all directories at once") {
+  io::sim::Simulation simulation(9);
+  io::sim::Node& node = simulation.add_node("node", {.shards = 2});
+  std::vector<std::string> lines;
+  const Logger logger(
+      [&](LogLevel, std::string_view, std::string_view message) {
+        if (message.find("load") != std::string_view::npos) lines.emplace_back(message);
+      },
+      LogLevel::info);
+  for (const bool slow : {false, true}) {
+    Storage storage(node);
+    storage.manager_options.logger = logger;
+    if (!slow) storage.format();
+    node.disk().set_slowdown(slow ? 1000 : 1);
+    REQUIRE(storage.start().has_value());
+    node.disk().set_slowdown(1);
+    for (std::int32_t i = 0; i < 40; i += 4) {  // so that each shard has logs in both directories
+      for (const std::int32_t partition : {i, i + 2, i + 1, i + 3}) storage.create(partition);
+    }
+    REQUIRE(storage.stop(1).has_value());
+    CHECK(lines.empty() == !slow);
+  }
+  REQUIRE(lines.size() >= 4);
+  CHECK(lines.size() < 30);
+  CHECK(lines.front().starts_with("loading logs: "));
+  CHECK(lines.front().find(" of 20 after 5") != std::string::npos);
+  CHECK(std::count(lines.front().begin(), lines.front().end(), ',') == 4);  // two of each directory are under way
+  CHECK(lines.back().starts_with("loaded 20 logs in "));
+}
+
 TEST_CASE("a crash loses at most what was not flushed, and all logs open again") {
   for (std::uint64_t seed = 1; seed <= 15; ++seed) {
     io::sim::Simulation simulation(seed);
@@ -220,7 +251,7 @@ TEST_CASE("a crash loses at most what was not flushed, and all logs open again")
     node.restart();
     Storage again(node);
     Result<void> started = again.start();
-    REQUIRE_MESSAGE(started.has_value(), started.error().message());
+    REQUIRE_MESSAGE(started.has_value(), why_of(started));
     CHECK(again.dirs->previous_broker_epoch() == -1);
     CHECK(again.end_of(1) >= 60);
     for (std::int32_t i = 0; i < 4; ++i) {
@@ -264,6 +295,142 @@ TEST_CASE("a failed directory goes offline with its logs, the others serve on") 
   node.disk().clear_faults();
   CHECK(!contains(storage.list("/d1"), ".kafka_cleanshutdown"));
   CHECK(contains(storage.list("/d2"), ".kafka_cleanshutdown"));
+}
+
+TEST_CASE("a log that the start finds no room for waits for it, with its checkpointed offsets, and the others serve") {
+  io::sim::Simulation simulation(7);
+  io::sim::Node& node = simulation.add_node("node", {.shards = 2});
+  Storage storage(node);
+  storage.format();
+  REQUIRE(storage.start().has_value());
+  for (std::int32_t i = 0; i < 4; ++i) {
+    storage.create(i);
+    for (int j = 0; j < 6; ++j) REQUIRE(storage.append(i, make_batch(1)).has_value());
+  }
+  const std::shared_ptr<Log> cut = storage.managers[0]->find(Storage::name(0));
+  REQUIRE(storage.run(cut->increment_log_start(4)).value());
+  REQUIRE(storage.stop(1).has_value());
+
+  // Its index is lost, and there is no room to make another.
+  const std::string home = contains(storage.list("/d1"), "t-0") ? "/d1/t-0" : "/d2/t-0";
+  REQUIRE(storage.run(storage.shard().files().remove(home + "/00000000000000000000.index")).has_value());
+  node.disk().inject({.operation = io::sim::DiskOperation::open, .path = home + "/", .error_number = EDQUOT});
+  node.disk().inject({.operation = io::sim::DiskOperation::write, .path = home + "/", .error_number = EDQUOT});
+  REQUIRE(storage.start().has_value());
+  CHECK(storage.end_of(0) == -1);
+  for (std::int32_t i = 1; i < 4; ++i) {
+    CHECK(storage.end_of(i) == 6);
+    REQUIRE(storage.append(i, make_batch(1)).has_value());
+  }
+  const auto refused = storage.run(storage.managers[0]->create(Storage::name(0), Uuid{7, 7}, small_segments()));
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(protocol::code_of(refused.error()) == protocol::ErrorCode::kafka_storage_error);
+  for (const LogDirs::Directory& directory : storage.dirs->directories()) CHECK(directory.online);
+  // The checkpoints still know it, and its directory is not called clean.
+  REQUIRE(storage.run(storage.dirs->checkpoint_log_starts()).has_value());
+  const std::string parent = io::parent_path(home);
+  CHECK(parse_offset_checkpoint(storage.text(parent + "/log-start-offset-checkpoint"))->at(Storage::name(0)) == 4);
+
+  node.disk().clear_faults();
+  CHECK(storage.create(0)->log_start_offset() == 4);
+  CHECK(storage.end_of(0) == 6);
+  REQUIRE(storage.append(0, make_batch(1)).has_value());
+  REQUIRE(storage.stop(2).has_value());
+}
+
+TEST_CASE("a partition that waits for room can be deleted") {
+  io::sim::Simulation simulation(8);
+  io::sim::Node& node = simulation.add_node("node", {.shards = 2});
+  Storage storage(node, {"/d1"});
+  storage.format();
+  REQUIRE(storage.start().has_value());
+  storage.create(0);
+  REQUIRE(storage.append(0, make_batch(1)).has_value());
+  REQUIRE(storage.stop(1).has_value());
+  REQUIRE(storage.run(storage.shard().files().remove("/d1/t-0/00000000000000000000.index")).has_value());
+  node.disk().inject({.operation = io::sim::DiskOperation::open, .path = "/d1/t-0/", .error_number = ENOSPC});
+  REQUIRE(storage.start().has_value());
+  CHECK(storage.end_of(0) == -1);
+  REQUIRE(storage.run(storage.managers[0]->remove(Storage::name(0))).has_value());
+  simulation.run_for(1s);
+  CHECK(!contains(storage.list("/d1"), "t-0"));
+  CHECK(storage.dirs->directories()[0].logs == 0);
+  node.disk().clear_faults();
+  storage.create(0);
+  CHECK(storage.end_of(0) == 0);
+  REQUIRE(storage.stop(2).has_value());
+}
+
+TEST_CASE("a directory that fails at the start is offline, and no log is made in place of those it has") {
+  io::sim::Simulation simulation(9);
+  io::sim::Node& node = simulation.add_node("node", {.shards = 2});
+  Storage storage(node);
+  storage.format();
+  REQUIRE(storage.start().has_value());
+  for (std::int32_t i = 0; i < 4; ++i) {
+    storage.create(i);
+    for (int j = 0; j <= i; ++j) REQUIRE(storage.append(i, make_batch(1)).has_value());
+  }
+  REQUIRE(storage.stop(1).has_value());
+  std::vector<std::int32_t> there;
+  for (std::int32_t i = 0; i < 4; ++i) {
+    if (contains(storage.list("/d2"), fmt::format("t-{}", i))) there.push_back(i);
+  }
+  REQUIRE(there.size() == 2);
+  using io::sim::DiskOperation;
+  for (const DiskOperation operation : {DiskOperation::look_up, DiskOperation::open, DiskOperation::read}) {
+    CAPTURE(io::sim::name_of(operation));
+    node.disk().inject({.operation = operation, .path = "/d2", .error_number = EIO});
+    REQUIRE(storage.start().has_value());
+    CHECK_FALSE(storage.dirs->directories()[1].online);
+    CHECK(storage.dirs->previous_broker_epoch() == -1);
+    for (const std::int32_t i : there) {
+      LogManager& manager = *storage.managers[storage.owner(i)];
+      const auto log = storage.run(manager.create(Storage::name(i), Uuid{7, 7}, small_segments(), std::nullopt, true),
+                                   storage.owner(i));
+      REQUIRE_FALSE(log.has_value());
+      CHECK(protocol::code_of(log.error()) == protocol::ErrorCode::kafka_storage_error);
+      CHECK(!contains(storage.list("/d1"), fmt::format("t-{}", i)));
+    }
+    for (std::int32_t i = 0; i < 4; ++i) {
+      if (std::find(there.begin(), there.end(), i) == there.end())
+        REQUIRE(storage.append(i, make_batch(1)).has_value());
+    }
+    static_cast<void>(storage.stop(2));
+    node.disk().clear_faults();
+  }
+  // The directory of the metadata, and the last one, cannot be done without.
+  node.disk().inject({.operation = DiskOperation::look_up, .path = "/d1", .error_number = EIO});
+  CHECK_FALSE(storage.start().has_value());
+  storage.dirs.reset();
+  node.disk().clear_faults();
+  REQUIRE(storage.start().has_value());
+  for (const std::int32_t i : there) CHECK(storage.end_of(i) == i + 1);
+  REQUIRE(storage.stop(3).has_value());
+}
+
+TEST_CASE("a data directory that has vanished is not made again by a new partition") {
+  io::sim::Simulation simulation(10);
+  io::sim::Node& node = simulation.add_node("node", {.shards = 2});
+  Storage storage(node);
+  storage.format();
+  REQUIRE(storage.start().has_value());
+  storage.create(0);
+  storage.create(1);
+  const std::string gone = storage.managers[0]->find(Storage::name(0))->directory();
+  const std::string parent = io::parent_path(gone);
+  REQUIRE(storage.run(storage.shard().files().rename(parent, "/away")).has_value());
+  const Uuid id = storage.dirs->directories()[parent == "/d1" ? 0 : 1].id;
+  const auto log = storage.run(storage.managers[0]->create(Storage::name(2), Uuid{7, 7}, small_segments(), id));
+  CHECK_FALSE(log.has_value());
+  simulation.run_for(1s);
+  CHECK_FALSE(storage.run(storage.shard().files().stat(parent)).has_value());
+  CHECK_FALSE(storage.dirs->directories()[parent == "/d1" ? 0 : 1].online);
+  CHECK(storage.lost.size() == 1);
+  REQUIRE(storage.append(1, make_batch(1)).has_value());
+  storage.create(4);
+  CHECK(contains(storage.list("/away"), "t-0"));
+  static_cast<void>(storage.stop(1));
 }
 
 TEST_CASE("directories of other nodes or clusters, locked or unformatted ones are refused") {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "tests/unit/broker/storage/storage_test.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::storage;
@@ -95,7 +96,7 @@ class History {
     const auto codec = static_cast<compress::Compression>(random_.below(5));
     Result<AppendInfo> info =
         world_.run(log_->append_as_leader(leader_append(make_batch(records, {}, codec), model_.epoch)));
-    REQUIRE_MESSAGE(info.has_value(), info.error().message());
+    REQUIRE_MESSAGE(info.has_value(), why_of(info));
     CHECK(info->first_offset == batch.base);
     model_.end += count;
     model_.batches.push_back(std::move(batch));

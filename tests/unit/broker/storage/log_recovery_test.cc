@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "tests/unit/broker/storage/storage_test.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::storage;
@@ -25,7 +26,7 @@ AppendInfo end_transaction(World& world, Log& log, bool commit, std::int64_t id,
   LeaderAppend marker = leader_append(record::build_transaction_marker(commit, id, epoch, 1, 1000));
   marker.origin = AppendOrigin::coordinator;
   Result<AppendInfo> info = world.run(log.append_as_leader(std::move(marker)));
-  REQUIRE_MESSAGE(info.has_value(), info.error().message());
+  REQUIRE_MESSAGE(info.has_value(), why_of(info));
   log.set_high_watermark(log.log_end_offset());
   return *info;
 }
@@ -60,6 +61,8 @@ TEST_CASE("a log torn at any byte comes back with the whole batches before it") 
       const auto kept = static_cast<std::ptrdiff_t>(ends[batches]);
       CHECK(read_all(world, *log, 0) == std::vector<ReadBack>(all.begin(), all.begin() + kept));
       CHECK(log->leader_epochs().latest().value_or(0) == static_cast<std::int32_t>(batches));
+      CHECK(log->recovery_point() == 0);  // a start syncs no more than it must
+      REQUIRE(world.run(log->flush()).has_value());
       CHECK(log->recovery_point() == log->log_end_offset());
       CHECK(world.content(name).size() == static_cast<std::size_t>(positions[batches]));
       world.simulation.run(world.shard(), log->abandon());
@@ -332,6 +335,47 @@ TEST_CASE("what was flushed survives a power loss, and what comes back is a pref
     REQUIRE(all.size() == static_cast<std::size_t>(log->log_end_offset()));
     for (std::size_t i = 0; i < all.size(); ++i) CHECK(all[i].value == values[i]);
     append(world, *log, make_batch(1), log->leader_epochs().latest().value_or(0));
+    REQUIRE(world.run(log->close()).has_value());
+  }
+}
+
+TEST_CASE("what was flushed while others were appending survives a power loss") {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    CAPTURE(seed);
+    World world(seed);
+    config::LogConfig config = small_segments(3000);
+    config.flush_messages = 1;
+    std::unique_ptr<Log> log = world.open(world.options(config));
+    std::int64_t flushed = 0;
+    auto work = [&]() -> io::Task<int> {
+      io::Gate producers(world.shard());
+      auto produce = [&](int number) -> io::Task<void> {
+        Random random(seed * 100 + static_cast<std::uint64_t>(number));
+        for (int i = 0; i < 12; ++i) {
+          co_await world.shard().sleep(Duration(random.between(0, 3'000'000)));
+          Result<AppendInfo> info = co_await log->append_as_leader(leader_append(make_batch(1, 1000, 150)));
+          REQUIRE(info.has_value());
+          Result<void> durable = co_await log->flushed(info->last_offset + 1);
+          REQUIRE(durable.has_value());
+          flushed = std::max(flushed, info->last_offset + 1);
+        }
+      };
+      for (int number = 0; number < 4; ++number) producers.spawn(produce(number));
+      co_await producers.close();
+      co_return 0;
+    };
+    world.simulation.run(world.shard(), work);
+    CHECK(flushed == 48);
+    const std::int64_t recovery_point = log->recovery_point();
+    world.node->crash();
+    world.simulation.run(world.shard(), log->abandon());
+    log.reset();
+    world.node->restart();
+    LogOptions options = world.options(config);
+    options.recovery_point = recovery_point;
+    log = world.open(options);
+    CHECK(log->log_end_offset() == 48);
+    CHECK(read_all(world, *log, 0).size() == 48);
     REQUIRE(world.run(log->close()).has_value());
   }
 }

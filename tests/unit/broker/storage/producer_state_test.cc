@@ -62,6 +62,23 @@ TEST_CASE("sequences follow each other, and an unknown producer may begin anywhe
   CHECK(refusal(state, batch(7, 0, 45, 6)) == ErrorCode::invalid_producer_epoch);
 }
 
+TEST_CASE("batches read again go in front of those that came since the snapshot") {
+  ProducerState before;
+  for (int i = 0; i < 8; ++i) put(before, batch(7, 0, i, i));
+  ProducerState after;
+  REQUIRE(after.load_snapshot(before.encode_snapshot().bytes(), 8, 1000).has_value());
+  for (int i = 8; i < 10; ++i) put(after, batch(7, 0, i, i));
+  after.relearn({{7, *before.find(7)}});
+  REQUIRE(after.find(7)->batches().size() == ProducerEntry::kMostBatches);
+  for (int i = 5; i < 10; ++i) CHECK(after.find_duplicate(batch(7, 0, i, 10))->last_offset == i);
+  CHECK(!after.find_duplicate(batch(7, 0, 4, 10)).has_value());
+  CHECK(refusal(after, batch(7, 0, 10, 10)) == ErrorCode::none);
+  // Another epoch has begun since: the old one's batches are nobody's retries.
+  put(after, batch(7, 1, 0, 10));
+  after.relearn({{7, *before.find(7)}});
+  CHECK(after.find(7)->batches().size() == 1);
+}
+
 TEST_CASE("sequences wrap after 2^31-1") {
   ProducerState state;
   put(state, batch(7, 0, kMost - 1, 0, 2));

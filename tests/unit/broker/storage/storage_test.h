@@ -15,6 +15,7 @@
 #include "protocol/error.h"
 #include "protocol/record/batch_builder.h"
 #include "protocol/record/control.h"
+#include "tests/unit/why.h"
 
 namespace klamm::storage::test {
 
@@ -26,7 +27,9 @@ inline const std::string kDirectory = "/data/topic-0";
 
 struct World {
   explicit World(std::uint64_t seed = 1, io::sim::DiskOptions disk = {})
-      : simulation(seed), node(&simulation.add_node("node", {.disk = disk})) {
+      : simulation(seed),
+        node(&simulation.add_node("node", {.disk = disk})),
+        open_files(std::make_shared<OpenFiles>(seed % 2 == 1 ? 2 : OpenFiles::kUnlimited)) {
     // The data directory is there to stay: its own entry must not be what a crash takes.
     REQUIRE(run(files().make_directories("/data")).has_value());
     REQUIRE(run(files().sync_directory("/")).has_value());
@@ -45,18 +48,19 @@ struct World {
     options.directory = kDirectory;
     options.config = std::move(config);
     options.codecs = &codecs;
+    options.open_files = open_files;
     return options;
   }
   std::unique_ptr<Log> open(LogOptions options) {
     Result<std::unique_ptr<Log>> log = run(Log::open(shard(), std::move(options)));
-    REQUIRE_MESSAGE(log.has_value(), log.error().message());
+    REQUIRE_MESSAGE(log.has_value(), why_of(log));
     return *std::move(log);
   }
   // The same log again, with what the checkpoints would say.
   std::unique_ptr<Log> reopen_clean(std::unique_ptr<Log> log) {
     LogOptions next = options(log->config());
     Result<void> closed = run(log->close());
-    REQUIRE_MESSAGE(closed.has_value(), closed.error().message());
+    REQUIRE_MESSAGE(closed.has_value(), why_of(closed));
     next.clean_shutdown = true;
     next.recovery_point = log->recovery_point();
     next.log_start_offset = log->log_start_offset();
@@ -87,7 +91,7 @@ struct World {
   std::string path(const std::string& name) { return kDirectory + "/" + name; }
   Slice content(const std::string& name) {
     Result<Slice> bytes = run(io::read_file(files(), path(name)));
-    REQUIRE_MESSAGE(bytes.has_value(), bytes.error().message());
+    REQUIRE_MESSAGE(bytes.has_value(), why_of(bytes));
     return *bytes;
   }
   void overwrite(const std::string& name, Bytes content) {
@@ -101,6 +105,7 @@ struct World {
   compress::Codecs codecs;
   io::sim::Simulation simulation;
   io::sim::Node* node;
+  std::shared_ptr<OpenFiles> open_files;
 };
 
 struct TestRecord {
@@ -144,7 +149,7 @@ inline LeaderAppend leader_append(Slice records, std::int32_t epoch = 0) {
 // Appends as a client's and counts it committed.
 inline AppendInfo append(World& world, Log& log, Slice records, std::int32_t epoch = 0) {
   Result<AppendInfo> info = world.run(log.append_as_leader(leader_append(std::move(records), epoch)));
-  REQUIRE_MESSAGE(info.has_value(), info.error().message());
+  REQUIRE_MESSAGE(info.has_value(), why_of(info));
   log.set_high_watermark(log.log_end_offset());
   return *info;
 }
@@ -178,7 +183,7 @@ inline std::vector<ReadBack> read_all(World& world, Log& log, std::int64_t offse
   std::vector<ReadBack> all;
   for (;;) {
     Result<FetchData> data = world.run(log.read({.offset = offset, .max_bytes = max_bytes, .isolation = isolation}));
-    REQUIRE_MESSAGE(data.has_value(), data.error().message());
+    REQUIRE_MESSAGE(data.has_value(), why_of(data));
     if (data->size_bytes == 0) return all;
     record::BatchCursor cursor(bytes_of(world, data->records));
     bool any = false;

@@ -61,12 +61,18 @@ TEST_CASE("what is not exactly one batch of magic 2 is refused") {
   CHECK(validate({}, Slice::copy(two)).code == ErrorCode::invalid_record);
   for (std::size_t size = 1; size < batch.size(); ++size) {
     CAPTURE(size);
-    CHECK(validate({}, Slice::copy(batch.bytes().first(size))).code == ErrorCode::corrupt_message);
+    CHECK(validate({}, Slice::copy(batch.bytes().first(size))).code == ErrorCode::invalid_record);
   }
   Slice magic_1 = Slice::copy(batch.bytes());
   magic_1.mutable_data()[record::kMagicPosition] = std::byte{1};
   CHECK(validate({}, magic_1).code == ErrorCode::invalid_record);
-  for (const std::int32_t length : {-1, 0, 48, 1 << 30}) {
+  Slice magic_3 = Slice::copy(batch.bytes());
+  magic_3.mutable_data()[record::kMagicPosition] = std::byte{3};
+  CHECK(validate({}, magic_3).code == ErrorCode::corrupt_message);
+  Slice long_one = Slice::copy(batch.bytes());
+  store_big_endian(long_one.mutable_data() + record::kBatchLengthPosition, 1 << 30);
+  CHECK(validate({}, long_one).code == ErrorCode::invalid_record);  // cut short
+  for (const std::int32_t length : {-1, 0, 48}) {
     Slice bad = Slice::copy(batch.bytes());
     store_big_endian(bad.mutable_data() + record::kBatchLengthPosition, length);
     CHECK(validate({}, bad).code == ErrorCode::corrupt_message);
@@ -87,7 +93,10 @@ TEST_CASE("header fields that clients may not set so are refused") {
   const auto attributes = [](std::int16_t value) { return patched(make_batch(2), record::kAttributesPosition, value); };
   CHECK(refusal(attributes(record::kControlBit)) == ErrorCode::invalid_record);
   CHECK(refusal(attributes(record::kLogAppendTimeBit)) == ErrorCode::invalid_timestamp);
-  CHECK(refusal(attributes(6)) == ErrorCode::invalid_record);
+  // What no codec can unpack is an unexpected fault to Kafka's broker.
+  CHECK(refusal(attributes(6)) == ErrorCode::unknown_server_error);
+  for (const int codec : {1, 2, 3})
+    CHECK(refusal(attributes(static_cast<std::int16_t>(codec))) == ErrorCode::unknown_server_error);
   CHECK(refusal(patched(make_batch(2), record::kBaseOffsetPosition, std::int64_t{5})) == ErrorCode::invalid_record);
   CHECK(refusal(patched(make_batch(2), record::kLastOffsetDeltaPosition, std::int32_t{5})) ==
         ErrorCode::invalid_record);

@@ -99,6 +99,8 @@ TEST_CASE("a store that cannot be used says which one it is and why, and no pass
   why = machine.error_of(keystore(StoreType::jks, "/old.jks", "secret"));
   CHECK(has(why, "/old.jks: klamm does not read Java's own store format (JKS)"));
   CHECK(has(why, "keytool -importkeystore"));
+  // No client tries that again until its deadline: it is told at once.
+  CHECK(machine.load(keystore(StoreType::jks, "/old.jks", "secret")).error() == Errc::invalid_argument);
   CHECK(has(machine.error_of(keystore(StoreType::pem, "/mixed.pem")), "CN=server,O=klamm"));
   Settings trust;
   trust.truststore = {StoreType::pem, "/noise", {}};

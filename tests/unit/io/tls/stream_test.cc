@@ -8,6 +8,7 @@
 #include "io/file.h"
 #include "io/sync.h"
 #include "tests/unit/io/tls/world.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::io;
@@ -93,7 +94,7 @@ TEST_CASE("a TLS stream carries all bytes in order, memory and files, however th
     bool sent = false;
     auto send = [&]() -> Task<void> {
       Result<void> written = co_await write_all(*world.far, std::move(pieces));
-      CHECK_MESSAGE(written, written.error().message());
+      CHECK_MESSAGE(written, why_of(written));
       world.far->shutdown_write();
       sent = true;
     };
@@ -103,7 +104,7 @@ TEST_CASE("a TLS stream carries all bytes in order, memory and files, however th
     for (;;) {
       const Result<std::size_t> some = world.read_near(into);
       if (!some) {
-        CHECK_MESSAGE(some.error() == Errc::end_of_stream, some.error().message());
+        CHECK_MESSAGE(some.error() == Errc::end_of_stream, why_of(some));
         break;
       }
       got += as_text(Bytes(into).first(*some));

@@ -10,6 +10,7 @@
 #include "io/sim/simulation.h"
 #include "io/tls/stream.h"
 #include "tests/unit/io/tls/certificates.h"
+#include "tests/unit/why.h"
 
 namespace klamm::test {
 
@@ -43,9 +44,9 @@ struct World {
   // Makes both sides' streams, without shaking hands.
   void secure(const io::tls::Settings& of_client, const io::tls::Settings& of_server, std::string host = "server") {
     Result<ContextRef> near_context = load(of_client, io::tls::Role::client);
-    REQUIRE_MESSAGE(near_context, near_context.error().message());
+    REQUIRE_MESSAGE(near_context, why_of(near_context));
     Result<ContextRef> far_context = load(of_server, io::tls::Role::server);
-    REQUIRE_MESSAGE(far_context, far_context.error().message());
+    REQUIRE_MESSAGE(far_context, why_of(far_context));
     near = io::tls::TlsStream::client(client.shard(), std::move(below_near), *near_context, {std::move(host), 9093});
     far = io::tls::TlsStream::server(server.shard(), std::move(below_far), *far_context);
   }

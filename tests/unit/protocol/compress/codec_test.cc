@@ -8,6 +8,7 @@
 
 #include "protocol/compress/xxhash32.h"
 #include "tests/unit/protocol/compress/samples.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::compress;
@@ -29,9 +30,9 @@ std::vector<int> levels_to_try(Compression codec) {
 
 void check_round_trip(Codecs& codecs, Compression codec, int level, const std::string& plain) {
   Result<Slice> packed = codecs.compress(codec, level, as_bytes(plain));
-  REQUIRE_MESSAGE(packed.has_value(), (packed ? "" : packed.error().message()));
+  REQUIRE_MESSAGE(packed.has_value(), why_of(packed));
   Result<Slice> whole = codecs.decompress(codec, packed->bytes(), kEnough);
-  REQUIRE_MESSAGE(whole.has_value(), (whole ? "" : whole.error().message()));
+  REQUIRE_MESSAGE(whole.has_value(), why_of(whole));
   CHECK(whole->text() == plain);
   Result<std::string> streamed = stream_all(codecs, codec, packed->bytes(), kEnough);
   REQUIRE(streamed.has_value());

@@ -197,7 +197,9 @@ TEST_CASE("messages behind their version read back") {
 }
 
 TEST_CASE("JSON that does not fit is refused by the member's name") {
-  const auto read = [](const char* text) { return wire::from_json<HeartbeatRequest>(nlohmann::ordered_json::parse(text), 3); };
+  const auto read = [](const char* text) {
+    return wire::from_json<HeartbeatRequest>(nlohmann::ordered_json::parse(text), 3);
+  };
   CHECK(read(R"({"groupId":"g","generationId":1,"memberId":"m","groupInstanceId":null})").has_value());
   CHECK(read(R"({"groupId":"g","generationId":1,"memberId":"m"})").error().context() == "groupInstanceId: missing");
   CHECK(!read(R"({"groupId":7,"generationId":1,"memberId":"m","groupInstanceId":null})").has_value());

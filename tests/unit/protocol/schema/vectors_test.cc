@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "protocol/schema/catalog.h"
 #include "protocol/wire/reader.h"
+#include "tests/unit/why.h"
 
 namespace klamm::protocol {
 namespace {
@@ -132,7 +133,7 @@ TEST_CASE("the value as JSON encodes to the bytes of Kafka's serializer") {
   for (const Vector& vector : vectors()) {
     CAPTURE(vector.label);
     Result<std::unique_ptr<AnyMessage>> message = vector.type->from_json(vector.value, vector.version);
-    REQUIRE_MESSAGE(message.has_value(), (message ? "" : message.error().message()));
+    REQUIRE_MESSAGE(message.has_value(), why_of(message));
     CHECK((*message)->encode(vector.version) == Slice::copy(vector.bytes));
     const std::unique_ptr<AnyMessage> same = decoded(vector, vector.bytes);
     REQUIRE(same != nullptr);
