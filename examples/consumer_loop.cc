@@ -33,6 +33,7 @@ asio::awaitable<void> print(std::string bootstrap, std::string topic) {
 
   std::vector<klamm::TopicPartition> partitions;
   const std::vector<klamm::PartitionInfo> infos = co_await consumer.async_partitions_for(topic);
+  partitions.reserve(infos.size());
   for (const klamm::PartitionInfo& info : infos) {
     partitions.push_back({topic, info.partition});
   }

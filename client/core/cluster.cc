@@ -419,6 +419,7 @@ io::Task<Result<ConnectionRef>> Cluster::connect_any() {
   if (ConnectionRef best = links_.least_loaded()) co_return best;
   // The known brokers in random order, those last that failed lately; then the bootstrap servers.
   std::vector<BrokerNumber> order;
+  order.reserve(brokers_.size());
   for (const auto& [id, broker] : brokers_) order.push_back(id);
   std::shuffle(order.begin(), order.end(), shard_.random());
   if (order.empty() || options_.rebootstrap) {

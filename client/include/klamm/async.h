@@ -51,8 +51,7 @@ class HandlerReceiver final : public Receiver<T> {
     Handler handler = std::move(handler_);
     delete this;
     asio::dispatch(executor, [handler = std::move(handler), outcome = std::move(outcome)]() mutable {
-      std::exception_ptr error;
-      if (!outcome) error = std::make_exception_ptr(Exception(std::move(outcome).error()));
+      std::exception_ptr error = outcome ? nullptr : std::make_exception_ptr(Exception(outcome.error()));
       if constexpr (std::is_void_v<T>) {
         std::move(handler)(error);
       } else if (outcome) {

@@ -32,6 +32,7 @@ inline io::Task<Outcome> ship(ProducerCore& producer, std::string topic, int cou
 
 inline std::vector<std::string> numbers(int count) {
   std::vector<std::string> all;
+  all.reserve(static_cast<std::size_t>(count));
   for (int number = 0; number < count; ++number) all.push_back(std::to_string(number));
   return all;
 }
