@@ -12,6 +12,8 @@ add_compile_options(-Wall -Wextra -Wconversion -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Known false alarms of GCC 12 at -O2 in inlined standard library code.
   add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds -Wno-restrict -Wno-dangling-pointer)
+  # GCC collects its garbage from 128 MB on; to let it grow to 512 MB first saves a tenth of the build.
+  add_compile_options("SHELL:--param ggc-min-heapsize=524288")
 endif()
 if(KLAMM_WERROR)
   add_compile_options(-Werror)

@@ -88,21 +88,25 @@ struct std::hash<klamm::protocol::TopicPartition> {
   }
 };
 
+namespace klamm::protocol {
+// Out of line: fmt::format_to() compiles fmt's whole machinery into each file that calls it, fmt::format() does not.
+fmt::appender append_text(fmt::appender out, std::int64_t number);
+fmt::appender append_text(fmt::appender out, const TopicPartition& partition);
+}  // namespace klamm::protocol
+
 // "{}" only: widths would need fmt's heavy header in every file that knows an id.
 template <typename Tag, typename Rep>
 struct fmt::formatter<klamm::protocol::Strong<Tag, Rep>> {
   constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-  template <typename Context>
-  auto format(const klamm::protocol::Strong<Tag, Rep>& strong, Context& context) const {
-    return fmt::format_to(context.out(), "{}", strong.value());
+  auto format(const klamm::protocol::Strong<Tag, Rep>& strong, fmt::format_context& context) const {
+    return klamm::protocol::append_text(context.out(), strong.value());
   }
 };
 
 template <>
 struct fmt::formatter<klamm::protocol::TopicPartition> {
   constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-  template <typename Context>
-  auto format(const klamm::protocol::TopicPartition& partition, Context& context) const {
-    return fmt::format_to(context.out(), "{}-{}", partition.topic, partition.partition.value());
+  auto format(const klamm::protocol::TopicPartition& partition, fmt::format_context& context) const {
+    return klamm::protocol::append_text(context.out(), partition);
   }
 };

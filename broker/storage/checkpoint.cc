@@ -93,7 +93,7 @@ std::string date_text(TimestampMs now_ms) {
 std::string format_offset_checkpoint(const OffsetCheckpoint& offsets) {
   std::string text = fmt::format("0\n{}\n", offsets.size());
   for (const auto& [partition, offset] : offsets) {
-    fmt::format_to(std::back_inserter(text), "{} {} {}\n", partition.topic, partition.partition.value(), offset);
+    text += fmt::format("{} {} {}\n", partition.topic, partition.partition.value(), offset);
   }
   return text;
 }
@@ -137,7 +137,7 @@ io::Task<Result<void>> save_offset_checkpoint(io::FileSystem& files, std::string
 std::string format_epoch_checkpoint(const std::vector<EpochEntry>& entries) {
   std::string text = fmt::format("0\n{}\n", entries.size());
   for (const EpochEntry& entry : entries) {
-    fmt::format_to(std::back_inserter(text), "{} {}\n", entry.epoch, entry.start_offset);
+    text += fmt::format("{} {}\n", entry.epoch, entry.start_offset);
   }
   return text;
 }
