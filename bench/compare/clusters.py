@@ -20,6 +20,7 @@ ACKS = {"acks=1": ["acks=1", "enable.idempotence=false"], "acks=all": ["acks=all
 MANY, CREATED = 3000, 1000  # partitions
 SHUTDOWN_PARTITIONS = 100
 CATCH_UP_RECORDS = 4_000_000
+TOO_MANY = 1_000_000  # records a second, one by one and read at once: more than three nodes on a few cores take
 
 
 class Trio:
@@ -73,11 +74,17 @@ class Trio:
                 found.setdefault(acks, []).append(self.produce(acks, count))
         return found
 
-    def latency(self, rate):
+    def latency(self, rate, seconds):
         topic = self.topic(1)
-        got = self.load("klamm_latency", topic, rate, 3 if self.quick else 10, *ACKS["acks=all"]).measure(self.pids()[0])
+        got = self.load("klamm_latency", topic, rate, seconds, *ACKS["acks=all"]).measure(self.pids()[0])
         self.delete(topic)
         return got
+
+    def most(self):
+        """Records a second, from producer to consumer through one partition, that this cluster takes with the latency's load."""
+        seconds = 1 if self.quick else 3
+        got = self.latency(TOO_MANY, seconds)
+        return TOO_MANY * (seconds + 1) / got["seconds"]
 
     def gap(self, topic, partitions, rate, seconds, trouble):
         """The longest time without an acknowledgement, in ms; `trouble` comes a quarter of the way."""
@@ -162,10 +169,9 @@ class Trio:
     def measure(self, rate):
         """Everything; `rate` of records a second for the latency, None: half of what this cluster takes."""
         found = {"throughput": self.throughput()}
-        best = max(found["throughput"]["acks=all"])
         print(f"  {self.name}: " + ", ".join(f"{acks} {max(rates) / 1e6:.2f} M/s" for acks, rates in found["throughput"].items()), flush=True)
-        found["rate"] = rate or int(best / 2)
-        found["latency"] = self.latency(found["rate"])
+        found["rate"] = rate or int(self.most() / 2)
+        found["latency"] = self.latency(found["rate"], 3 if self.quick else 10)
         print(f"  {self.name}: at {found['rate']} records/s p50 {found['latency']['p50_us'] / 1e3:.2f}, p99 {found['latency']['p99_us'] / 1e3:.2f}, "
               f"p99.9 {found['latency']['p999_us'] / 1e3:.2f} ms", flush=True)
         found["failover_ms"] = [self.failover(False) for _ in range(1 if self.quick else 2)]

@@ -67,11 +67,12 @@ class Latencies {
  public:
   void add(std::int64_t latency_ns) { all_.push_back(latency_ns); }
   std::size_t size() const { return all_.size(); }
-  void print() {
+  // `seconds`: how long all the records took.
+  void print(double seconds = 0) {
     std::sort(all_.begin(), all_.end());
-    std::printf(R"({"records":%zu,"p50_us":%.1f,"p99_us":%.1f,"p999_us":%.1f,"max_us":%.1f})"
+    std::printf(R"({"records":%zu,"seconds":%.3f,"p50_us":%.1f,"p99_us":%.1f,"p999_us":%.1f,"max_us":%.1f})"
                 "\n",
-                all_.size(), at(0.5), at(0.99), at(0.999), at(1));
+                all_.size(), seconds, at(0.5), at(0.99), at(0.999), at(1));
     std::fflush(stdout);
   }
 
