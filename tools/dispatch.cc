@@ -36,15 +36,32 @@ constexpr Tool kTools[] = {
 };
 
 constexpr std::string_view kToCome[] = {
-    "acls", "consumer-groups", "groups", "share-groups", "streams-groups", "transactions", "verifiable-consumer",
+    "acls",
+    "client-metrics",
+    "console-share-consumer",
+    "consumer-groups",
+    "delegation-tokens",
+    "groups",
+    "share-consumer-perf-test",
+    "share-groups",
+    "streams-application-reset",
+    "streams-groups",
+    "transactions",
+    "verifiable-consumer",
+    "verifiable-share-consumer",
 };
 
 int help(std::FILE* to) {
   fmt::print(to, "usage: klamm <tool> [option...]\n\nApache Kafka's broker and console tools in one program.\n\n");
   for (const Tool& tool : kTools) fmt::print(to, "  {:<22}{}\n", tool.name, tool.summary);
-  std::string names;
-  for (const std::string_view name : kToCome) names.append(names.empty() ? "" : ", ").append(name);
-  fmt::print(to, "\nNot served yet: {}.\n\n", names);
+  std::string names = "Not served yet:";
+  constexpr std::size_t kLineWidth = 100;
+  for (const std::string_view name : kToCome) {
+    const bool last = name == std::end(kToCome)[-1];
+    if (names.size() - (names.rfind('\n') + 1) + name.size() > kLineWidth) names.append("\n ");
+    names.append(" ").append(name).append(last ? "." : ",");
+  }
+  fmt::print(to, "\n{}\n\n", names);
   fmt::print(
       to,
       "`klamm <tool> --help` lists a tool's options: those of Apache Kafka's tool of that name. Called through a "
@@ -66,6 +83,8 @@ std::string_view tool_of_program(std::string_view program) {
 int unknown(std::string_view name) {
   if (name == "server-stop")
     return fail_text("klamm server ends in order at SIGTERM or Ctrl-C: `kill` its process, or ask what started it");
+  if (name == "jmx")
+    return fail_text("klamm is no Java program and has no JMX: there is nothing that kafka-jmx.sh could read");
   for (const std::string_view coming : kToCome) {
     if (coming == name) {
       return fail_with(

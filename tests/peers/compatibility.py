@@ -34,7 +34,7 @@ NAMES = ("Produce Fetch ListOffsets Metadata LeaderAndIsr StopReplica UpdateMeta
          "DeleteShareGroupOffsets").split()
 # Where Kafka documents a kind of key, and whose sources read it.
 CONFIGS = {
-    "Broker": ("kafka.server.KafkaConfig", ("base", "io", "broker", "tools")),
+    "Broker": ("kafka.server.KafkaConfig", ("base", "io", "broker")),
     "Topic": ("org.apache.kafka.storage.internals.log.LogConfig", ("base", "broker")),
     "Producer": ("org.apache.kafka.clients.producer.ProducerConfig", ("base", "io", "client")),
     "Consumer": ("org.apache.kafka.clients.consumer.ConsumerConfig", ("base", "io", "client")),
@@ -47,6 +47,10 @@ SUBCOMMANDS = {
     "storage": ("info", "format", "version-mapping", "feature-dependencies", "random-uuid"),
     "transactions": ("list", "describe", "describe-producers", "abort", "find-hanging", "force-terminate"),
 }
+# Files that name keys without giving them an effect: tables of keys, rules between values, steps in which they may change,
+# settings of brokers in tests.
+EFFECTLESS = re.compile(r"_keys|^config_keys\.cc$|^broker_config_check\.|^resource_config\.|^dynamic_config\.|^testing_cluster\.|^embedded\.")
+OWN_KEY = re.compile(r'ConfigKey\{"(num\.shards|klamm\.[a-z.]+)", \w+, "(\d+)"[^"]*\.about\(\s*"([^"]*)"\)')
 OPTION = re.compile(r"^\s{0,4}(?:-\w(?: \w+)?, ?)?(--[a-z][\w.-]*)", re.M)
 
 
@@ -90,17 +94,31 @@ def options_of(program, tool):
     return sorted(found - {"--help", "--version"})
 
 
-def quoted_keys(folders):
-    """(keys named anywhere in the sources of these folders, keys named outside the tables of keys)."""
-    known, used = set(), set()
+def named_in(folders, left_out=None):
+    """Keys named in the sources of these folders, outside comments and files whose names match."""
+    found = set()
     for folder in folders:
         for file in (peer.ROOT / folder).rglob("*"):
-            if file.suffix in (".h", ".cc"):
-                found = set(re.findall(r'"([a-z0-9]+(?:[.-][a-z0-9]+)*)"', file.read_text(encoding="utf-8", errors="replace")))
-                known |= found
-                if "_keys" not in file.name and file.name != "config_keys.cc":
-                    used |= found
-    return known, used
+            if file.suffix in (".h", ".cc") and not (left_out and left_out.search(file.name)):
+                code = re.sub(r"(?:^|(?<=\s))// .*", "", file.read_text(encoding="utf-8", errors="replace"), flags=re.M)
+                found |= set(re.findall(r'"([a-z0-9]+(?:[.-][a-z0-9]+)*)"', code))
+    return found
+
+
+def topic_synonyms():
+    """{broker key that gives a topic key its default: topic key}"""
+    table = (peer.ROOT / "broker/config/topic_keys.cc").read_text(encoding="utf-8")
+    return {key: topic for topic, keys in re.findall(r'^    \{"([a-z0-9.]+)", \{(\{"[a-z0-9.]+".*\})\}\},$', table, re.M)
+            for key in re.findall(r'\{"([a-z0-9.]+)"', keys)}
+
+
+def states_of(kind, keys, said):
+    """{key: used, known or unknown}, or what is said of it."""
+    folders = CONFIGS[kind][1]
+    known, used = named_in(folders), named_in(folders, EFFECTLESS)
+    states = {key: "used" if key in used else "known" if key in known else "unknown" for key in keys}
+    states.update({key: said[kind.lower(), key][0] for key in keys if said.get((kind.lower(), key), ("",))[0]})
+    return states
 
 
 def kafka_keys(main):
@@ -130,18 +148,21 @@ def api_section(kafka, klamm, said):
 
 def config_section(said):
     out = ["", "## Configuration", "",
-           "*used*: a part of klamm reads it. *known*: checked, described and stored, without effect yet. *unknown*: klamm does not know it."]
-    for kind, (main, folders) in CONFIGS.items():
-        known, used = quoted_keys(folders)
-        rows = []
-        for key in kafka_keys(main):
-            state = "used" if key in used else "known" if key in known else "unknown"
-            stated, note = said.get((kind.lower(), key), ("", ""))
-            state = stated or state
-            rows.append((state, row(f"`{key}`", state, note)))
-        counts = ", ".join(f"{sum(state == word for state, _ in rows)} {word}" for word in dict.fromkeys(sorted(state for state, _ in rows)))
-        out += ["", f"### {kind} keys ({counts})", "", row("key", "state", "note"), row(*["---"] * 3), *(line for _, line in rows)]
-    return out
+           "*used*: it has its effect. *known*: checked, described and stored, without effect yet. *refused*: a value other than the",
+           "default is an error that says so, of the server and of clients. *unknown*: klamm does not know it. A broker key that gives a",
+           "topic key its default is in the state of that one."]
+    topic_states = states_of("Topic", kafka_keys(CONFIGS["Topic"][0]), said)
+    synonyms = topic_synonyms()
+    for kind, (main, _) in CONFIGS.items():
+        states = states_of(kind, kafka_keys(main), said)
+        if kind == "Broker":
+            states.update({key: topic_states[topic] for key, topic in synonyms.items() if states[key] == "known"})
+        counts = ", ".join(f"{list(states.values()).count(state)} {state}" for state in sorted(set(states.values())))
+        out += ["", f"### {kind} keys ({counts})", "", row("key", "state", "note"), row(*["---"] * 3)]
+        out += [row(f"`{key}`", state, said.get((kind.lower(), key), ("", ""))[1]) for key, state in states.items()]
+    out += ["", "### Broker keys of klamm's own", "", row("key", "default", "what it is"), row(*["---"] * 3)]
+    own = (peer.ROOT / "broker/config/resource_keys.cc").read_text(encoding="utf-8")
+    return out + [row(f"`{key}`", default, what) for key, default, what in OWN_KEY.findall(own)]
 
 
 def tool_section(klamm, said):
