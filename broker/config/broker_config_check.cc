@@ -51,6 +51,11 @@ constexpr Less kLess[] = {
     {"group.streams.heartbeat.interval.ms", "group.streams.session.timeout.ms"},
 };
 
+// Classes that Kafka would load to allow, refuse or slow down what clients ask for. Taken in silence they would leave
+// everything open to everybody, and nobody would be told.
+constexpr std::string_view kPlugIns[] = {"authorizer.class.name", "create.topic.policy.class.name",
+                                         "alter.config.policy.class.name", "client.quota.callback.class"};
+
 std::string joined_names(const std::vector<Endpoint>& endpoints) {
   std::string names;
   for (const Endpoint& endpoint : endpoints) names += (names.empty() ? "" : ",") + endpoint.listener;
@@ -85,6 +90,7 @@ Result<void> BrokerConfigChecker::run() {
       [](BrokerConfigChecker& self) { return self.check_quorum(); },
       [](BrokerConfigChecker& self) { return self.check_advertised(); },
       [](BrokerConfigChecker& self) { return self.check_security(); },
+      [](BrokerConfigChecker& self) { return self.check_plug_ins(); },
       [](BrokerConfigChecker& self) { return self.check_network(); },
       [](BrokerConfigChecker& self) { return self.check_coordinators(); },
   };
@@ -267,6 +273,19 @@ Result<void> BrokerConfigChecker::check_advertised() const {
     if (!has_listener(config_.listeners(), listener) && !config_.is_controller_listener(listener))
       return bad("early.start.listeners",
                  "'" + listener + "' is not contained in listeners or controller.listener.names");
+  }
+  return {};
+}
+
+Result<void> BrokerConfigChecker::check_plug_ins() const {
+  for (const std::string_view key : kPlugIns) {
+    if (!values_.given(key) || text(key).empty()) continue;
+    const bool policy = key.find(".policy.") != std::string_view::npos;
+    if (policy && !config_.is_controller()) continue;  // without effect on a broker in Kafka as well, which warns
+    return bad(key, key == "authorizer.class.name"
+                        ? "klamm does not serve authorization yet and would allow everything to everybody; without "
+                          "this line it starts"
+                        : "klamm loads no Java classes; without this line it starts");
   }
   return {};
 }

@@ -23,6 +23,7 @@ class BrokerConfigChecker {
   Result<void> check_controller_role() const;
   Result<void> check_advertised() const;
   Result<void> check_security() const;
+  Result<void> check_plug_ins() const;
   Result<void> check_coordinators();
 
   std::string text(std::string_view key) const;

@@ -60,6 +60,8 @@ def values(context):
             ("listeners", "ODD://127.0.0.1:1,CONTROLLER://127.0.0.1:2", ("ODD",)),
             ("controller.listener.names", "ELSEWHERE", ("ELSEWHERE",)),
             ("max.connections.per.ip.overrides", "here", ("max.connections.per.ip.overrides",)),
+            ("authorizer.class.name", "no.such.Authorizer", ("authorizer.class.name", "no.such.Authorizer")),
+            ("create.topic.policy.class.name", "no.such.Policy", ("create.topic.policy.class.name", "no.such.Policy")),
     ):
         case.write(**{key: value})
         try:

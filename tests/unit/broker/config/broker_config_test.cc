@@ -298,6 +298,18 @@ TEST_CASE("settings that cannot go together are refused") {
   CHECK(BrokerConfig::parse(with(combined(), {{"broker.heartbeat.interval.ms", "5000"}}))->warnings().size() == 1);
 }
 
+TEST_CASE("a plug-in that would guard the broker is refused, since nothing would keep what it promises") {
+  const std::string authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+  for (const ConfigMap& config : {combined(), broker_only(), controller_only()})
+    CHECK(has(error_of(with(config, {{"authorizer.class.name", authorizer}})), "authorizer.class.name"));
+  CHECK(has(error_of(with(combined(), {{"client.quota.callback.class", "a.B"}})), "client.quota.callback.class"));
+  for (const char* policy : {"create.topic.policy.class.name", "alter.config.policy.class.name"}) {
+    CHECK(has(error_of(with(combined(), {{policy, "a.B"}})), policy));
+    CHECK(BrokerConfig::parse(with(broker_only(), {{policy, "a.B"}}))->warnings().size() == 1);
+  }
+  CHECK(error_of(with(combined(), {{"authorizer.class.name", ""}})) == "<good>");
+}
+
 TEST_CASE("limits by address are parsed, IPv6 included, and the memory bound follows a large request") {
   const Result<BrokerConfig> config =
       BrokerConfig::parse(with(combined(), {{"max.connections.per.ip", "0"},
