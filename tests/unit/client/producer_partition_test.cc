@@ -97,3 +97,32 @@ TEST_CASE("records with keys wait for a topic that is not known yet") {
   CHECK(world.run(producer->flush()).has_value());
   world.end(producer);
 }
+
+TEST_CASE("a partitioner of the application decides, and a partition that is not there fails the record alone") {
+  ClientWorld world;
+  world.cluster.add_topic("log", 3);
+  ProducerHooks hooks;
+  std::int32_t chosen = 0;
+  hooks.partitioner = [&chosen](const PartitionerInput& input) {
+    CHECK(input.partition_count == 3);
+    CHECK(std::vector<std::int32_t>(input.available.begin(), input.available.end()) ==
+          std::vector<std::int32_t>{0, 1, 2});
+    return input.record.key.is_null() ? chosen : -7;
+  };
+  auto producer = world.producer({}, hooks);
+  for (chosen = 0; chosen < 3; ++chosen) {
+    CHECK(world.run(send(*producer, "log", std::to_string(chosen))).batch->partition() == chosen);
+  }
+  const Accepted wrong = producer->send({.topic = "log", .key = "key", .value = "x"});
+  REQUIRE(wrong.batch);
+  REQUIRE(wrong.batch->done());
+  REQUIRE(wrong.batch->error(wrong.index) != nullptr);
+  CHECK(*wrong.batch->error(wrong.index) == Errc::invalid_argument);
+  // A record that names its partition asks nobody.
+  CHECK(world.run(send(*producer, "log", "named", 2)).batch->partition() == 2);
+  CHECK(world.run(producer->flush()).has_value());
+  CHECK(world.cluster.values("log", 0) == std::vector<std::string>{"0"});
+  CHECK(world.cluster.values("log", 1) == std::vector<std::string>{"1"});
+  CHECK(world.cluster.values("log", 2) == std::vector<std::string>{"2", "named"});
+  world.end(producer);
+}
