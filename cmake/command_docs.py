@@ -40,7 +40,7 @@ def man_page(version, tools, helps):
 def completion(tools, options):
     lines = ["# bash completion for klamm and for its kafka-<tool>.sh links", "_klamm() {",
              '  local current=${COMP_WORDS[COMP_CWORD]} tool=${COMP_WORDS[0]##*/} words=""',
-             "  if [[ $tool == kafka-*.sh ]]; then", "    tool=${tool#kafka-} tool=${tool%.sh}",
+             "  if [[ $tool == kafka-*.sh ]]; then", "    tool=${tool#kafka-} tool=${tool%.sh} tool=${tool/#server-start/server}",
              "  elif [[ $COMP_CWORD -gt 1 ]]; then", "    tool=${COMP_WORDS[1]}", "  else",
              f'    words="{" ".join(name for name, _ in tools)} --help --version" tool=""', "  fi", '  case "$tool" in']
     for name, _ in tools:
@@ -48,7 +48,7 @@ def completion(tools, options):
     lines += ["  esac", '  if [[ -z $words || ( -n $tool && $current != -* ) ]]; then',
               '    mapfile -t COMPREPLY < <(compgen -f -- "$current")', "  else",
               '    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")', "  fi", "}",
-              "complete -o filenames -F _klamm klamm " + " ".join(f"kafka-{name}.sh" for name, _ in tools)]
+              "complete -o filenames -F _klamm klamm kafka-server-start.sh " + " ".join(f"kafka-{name}.sh" for name, _ in tools)]
     return "\n".join(lines) + "\n"
 
 

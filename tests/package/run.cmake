@@ -1,6 +1,7 @@
 cmake_minimum_required(VERSION 3.25)
 # Installs the build into a fresh prefix and builds and runs an outside project against it: by find_package with the
-# static and with the shared library, and by pkg-config. -D BUILD_DIR -D SOURCE_DIR -D WORK_DIR -D CXX -D C
+# static and with the shared library, and by pkg-config with both. Then what else is installed: the program, its man page
+# and its completion. -D BUILD_DIR -D SOURCE_DIR -D WORK_DIR -D CXX -D C
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT status EQUAL 0)
@@ -24,11 +25,32 @@ file(GLOB_RECURSE pc "${prefix}/*/klamm.pc")
 get_filename_component(pc_dir "${pc}" DIRECTORY)
 get_filename_component(lib_dir "${pc_dir}" DIRECTORY)
 set(ENV{PKG_CONFIG_PATH} "${pc_dir}")
-execute_process(COMMAND pkg-config --cflags --libs klamm OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-separate_arguments(flags UNIX_COMMAND "${flags}")
+# flags_of(<variable> <pkg-config option>...)
+function(flags_of variable)
+  execute_process(COMMAND pkg-config ${ARGN} klamm OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  separate_arguments(flags UNIX_COMMAND "${flags}")
+  set(${variable} "${flags}" PARENT_SCOPE)
+endfunction()
+
+flags_of(flags --cflags --libs)
+flags_of(static_flags --static --cflags --libs)
+list(TRANSFORM static_flags REPLACE "^-lklamm$" "-l:libklamm.a")  # the shared one lies in the same folder
 run("${CXX}" -std=c++20 "${SOURCE_DIR}/user.cc" -o "${WORK_DIR}/user" ${flags} "-Wl,-rpath,${lib_dir}")
 run("${WORK_DIR}/user")
-message("ok pkg-config")
+run("${CXX}" -std=c++20 "${SOURCE_DIR}/user.cc" -o "${WORK_DIR}/user_static" ${static_flags})
+run("${WORK_DIR}/user_static")
+message("ok pkg-config, shared and static")
+
+# The program that README.md shows.
+file(READ "${SOURCE_DIR}/../../README.md" readme)
+string(FIND "${readme}" "```cpp\n" begin)
+string(SUBSTRING "${readme}" ${begin} -1 readme)
+string(SUBSTRING "${readme}" 7 -1 readme)
+string(FIND "${readme}" "\n```" end)
+string(SUBSTRING "${readme}" 0 ${end} readme)
+file(WRITE "${WORK_DIR}/readme.cc" "${readme}\n")
+run("${CXX}" -std=c++20 -Wall -Wextra -Wconversion -Werror "${WORK_DIR}/readme.cc" -o "${WORK_DIR}/readme" ${flags} "-Wl,-rpath,${lib_dir}")
+message("ok README.md")
 
 # Each public header says by itself, and says nothing else, that an older language level will not do.
 string(REGEX MATCH "-I[^ ;]+" include "${flags}")
@@ -45,11 +67,6 @@ endforeach()
 message("ok C++17 is refused in one line")
 
 if(EXISTS "${prefix}/bin/klamm")
-  run("${prefix}/bin/klamm" --help)
-  foreach(file share/man/man1/klamm.1 share/bash-completion/completions/klamm)
-    if(NOT EXISTS "${prefix}/${file}")
-      message(FATAL_ERROR "${file} is not installed")
-    endif()
-  endforeach()
-  run(bash -n "${prefix}/share/bash-completion/completions/klamm")
+  run(bash "${SOURCE_DIR}/program.sh" "${prefix}")
+  message("ok program, man page and completion")
 endif()
