@@ -51,6 +51,7 @@ SUBCOMMANDS = {
 # settings of brokers in tests.
 EFFECTLESS = re.compile(r"_keys|^config_keys\.cc$|^broker_config_check\.|^resource_config\.|^dynamic_config\.|^testing_cluster\.|^embedded\.")
 OWN_KEY = re.compile(r'ConfigKey\{"(num\.shards|klamm\.[a-z.]+)", \w+, "(\d+)"[^"]*\.about\(\s*"([^"]*)"\)')
+MARKS = {True: "✓", False: "✗", None: ""}
 OPTION = re.compile(r"^\s{0,4}(?:-\w(?: \w+)?, ?)?(--[a-z][\w.-]*)", re.M)
 
 
@@ -83,15 +84,18 @@ def advertised(program, folder):
 
 
 def options_of(program, tool):
-    """Every option of the tool and of its subcommands."""
+    """{option: its help does not end with "not served yet"} of the tool and of its subcommands."""
     # Some list their options only beside others (e2e-latency), or a subcommand at a time.
     calls = [[], ["--bootstrap-server", "none:1"], *([word] for word in SUBCOMMANDS.get(tool, ()))]
-    found = set()
+    found = {}
     for words in calls if tool in SUBCOMMANDS or tool == "e2e-latency" else calls[:1]:
         ran = subprocess.run([*program.command(tool), *words, "--help"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
                              check=False)
-        found |= set(OPTION.findall(ran.stdout + "\n" + ran.stderr))
-    return sorted(found - {"--help", "--version"})
+        _, *parts = OPTION.split(ran.stdout + "\n" + ran.stderr)  # option, its help, option …
+        for option, text in zip(parts[::2], parts[1::2]):
+            if option not in ("--help", "--version"):
+                found[option] = not re.search(r"[Nn]ot\s+served\s+yet\.\s*$", text)
+    return dict(sorted(found.items()))
 
 
 def named_in(folders, left_out=None):
@@ -166,16 +170,17 @@ def config_section(said):
 
 
 def tool_section(klamm, said):
-    out = ["", "## Tools", "", "`klamm <tool>`, or through a link named `kafka-<tool>.sh`. An option with ✓ is known to klamm's tool.", "",
+    out = ["", "## Tools", "", "`klamm <tool>`, or through a link named `kafka-<tool>.sh`. An option with ✓ is served by klamm's tool; one with ✗ is known to it",
+           "and answered: what it is about is not served yet.", "",
            row("tool", "state", "options", "note"), row(*["---"] * 4)]
     for tool in sorted(TOOLS):
-        wanted = [] if tool == "server" else options_of(Kafka(), tool)
+        wanted = {} if tool == "server" else options_of(Kafka(), tool)
         here = klamm is not None and tool in known_tools(klamm)
-        have = options_of(klamm, tool) if here else []
+        have = options_of(klamm, tool) if here else {}
         state = "here" if here else "not yet"
         stated, note = said.get(("tool", tool), ("", ""))
         state = stated or state
-        cells = " ".join(f"`{option}`{'✓' if option in have else ''}" for option in wanted)
+        cells = " ".join(f"`{option}`{MARKS[have.get(option)]}" for option in wanted)
         out.append(row(f"`{tool}`", state, cells, note))
     return out
 
