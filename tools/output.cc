@@ -16,6 +16,7 @@ namespace {
 struct Output {
   std::string buffer;
   bool broken = false;
+  bool unread = false;  // whoever reads it has gone: `| head`
 };
 Output& output() {
   static Output one;
@@ -106,6 +107,7 @@ bool flush_output() {
     if (written < 0) {
       if (errno == EINTR) continue;
       out.broken = true;
+      out.unread = errno == EPIPE;
       break;
     }
     at += written;
@@ -121,7 +123,7 @@ void forgive_output() {
 }
 
 int finish_output(int status) {
-  if (flush_output() || status != 0) return status;
+  if (flush_output() || output().unread || status != 0) return status;
   return fail_text("standard output could not be written");
 }
 

@@ -47,7 +47,8 @@ std::string& output_buffer();
 bool flush_output();
 // Forgets that standard output could not be written: the tool has told it.
 void forgive_output();
-// At the end of a tool: flushes, and turns success into failure if that did not work.
+// At the end of a tool: flushes, and turns success into failure if that did not work. Not where the reader of a pipe
+// has seen enough: that is no fault, and Kafka's tools end with 0 as well.
 int finish_output(int status);
 
 // Columns padded with spaces to their widest cell, a tab after each; the first row is the heading. As Kafka's

@@ -1,4 +1,5 @@
 """How klamm's tools end and what they say when there is no broker, or none of that name; how its server starts without a file."""
+import os
 import re
 import signal
 import socket
@@ -132,6 +133,23 @@ def said_once(context):
     peer.equal("lines on what was not delivered", len(told), 2)  # the reason, and the sum
     peer.equal("the sum", told[1], "20 of 20 record(s) were not delivered")
     peer.expect(" for t not delivered: t not known in 1500 ms" in told[0].replace("topic t not", "t not") and not told[0].endswith("timed out"), told[0])
+
+
+@peer.check("tool-ends/reader-gone")
+def reader_gone(context):
+    """Who reads a tool's output may have seen enough (`| head`); a full disk is another matter."""
+    command = context.subject.command("storage", "random-uuid")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ran = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    peer.equal("exit status and errors", (ran.returncode, ran.stderr), (0, ""))
+    if context.subject.name == "klamm":
+        with open("/dev/full", "wb") as full:
+            ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        peer.equal("exit status and errors", (ran.returncode, ran.stderr), (1, "standard output could not be written\n"))
 
 
 @peer.check("tool-ends/partition-pages")
