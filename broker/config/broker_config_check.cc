@@ -120,7 +120,7 @@ Result<void> BrokerConfigChecker::check_log() const {
     return bad(key, "log.retention.ms must be unlimited (-1) or, greater than or equal to 1");
   }
   const std::int64_t threads = values_.get_int("log.cleaner.threads");
-  constexpr std::int64_t kBufferPerThread = 1024 * 1024;
+  constexpr std::int64_t kBufferPerThread = std::int64_t{1024} * 1024;
   if (threads > 0 && values_.get_long("log.cleaner.dedupe.buffer.size") / threads <= kBufferPerThread)
     return bad("log.cleaner.dedupe.buffer.size",
                "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread");
