@@ -1,8 +1,10 @@
 """Same disk: Kafka's own readers on the files that the broker under test wrote, and each program on the other's directory."""
 import re
+import struct
 
 import data
 import peer
+import records
 
 # What DumpLogSegments and its index checks print when something is off.
 COMPLAINTS = re.compile(r"isvalid: false|mismatch|[Nn]on-?consecutive|out of order|not valid|[Cc]orrupt|Exception|[Ff]ound a gap|fails?\b")
@@ -24,6 +26,16 @@ def dump(context, *arguments):
     errors = [line for line in known.sub("", ran.errors + "\n").splitlines() if line.strip()]
     peer.expect(not errors, f"dump-log complains: {errors[:5]}")
     return ran.text
+
+
+def in_words(files, most=100_000):
+    """All the files as --files takes them, in as many words as it needs: Linux takes none of more than 128 KB."""
+    words = [""]
+    for file in map(str, files):
+        if len(words[-1]) + 1 + len(file) > most:
+            words.append("")
+        words[-1] += ("," if words[-1] else "") + file
+    return words
 
 
 def payloads(text):
@@ -65,9 +77,15 @@ for codec_number, codec_name in enumerate(("none", "zstd")):
     peer.check(f"disk/dump-log-{codec_name}", timeout=300)(dumps_clean(codec_name, 50 + codec_number))
 
 
+def is_whole(snapshot):
+    """Of a producer snapshot: version 1, the CRC-32C of the rest, the rest."""
+    content = snapshot.read_bytes()
+    return len(content) >= 6 and struct.unpack(">hI", content[:6]) == (1, records.crc32c(content[6:]))
+
+
 @peer.check("disk/after-power-cuts", timeout=580)
 def after_power_cuts(context):
-    """Kafka's tool on directories that klamm has recovered after simulated losses of power, all files in one run."""
+    """Kafka's tool on directories that klamm has recovered after simulated losses of power, many files in a run."""
     test = peer.ROOT / "build/tests/unit_broker_storage"
     peer.expect(test.exists(), f"{test} does not exist: ./dev build unit_broker_storage")
     folder = context.folder / "power-cuts"
@@ -75,16 +93,20 @@ def after_power_cuts(context):
     files = {end: sorted(folder.glob(f"*/*/*/*{end}")) for end in (".log", ".index", ".timeindex", ".txnindex", ".snapshot")}
     peer.expect(len(list(folder.iterdir())) >= 10 and len(files[".log"]) > 300, f"only {len(files['.log'])} segments")
     # The tool finds a gap at the head of each file that does not begin at 0, and where compaction has left one.
-    logs = context.reference.command("dump-log", "--deep-iteration", "--files", ",".join(map(str, files[".log"])))
-    text = peer.run(logs, timeout=120).text
+    text = "".join(peer.run(context.reference.command("dump-log", "--deep-iteration", "--files", word), timeout=120).text for word in in_words(files[".log"]))
     batches = [line for line in text.splitlines() if line.startswith("baseOffset:")]
     peer.expect(len(batches) > len(files[".log"]), f"{len(batches)} batches in {len(files['.log'])} segments")
     bad = [line for line in batches if "isvalid: true" not in line]
     peer.expect(not bad, f"batches: {bad[:3]}")
-    indexes = [str(file) for end in (".index", ".timeindex") for file in files[end]]
-    text = dump(context, "--files", ",".join(indexes), "--index-sanity-check")
-    peer.equal("indexes that pass", text.count("passed sanity check"), len(indexes))
-    text = dump(context, "--files", ",".join(map(str, files[".txnindex"] + files[".snapshot"])))
+    indexes = files[".index"] + files[".timeindex"]
+    text = "".join(dump(context, "--files", word, "--index-sanity-check") for word in in_words(indexes))
+    # An offset index without an entry, of a short segment, is not checked further.
+    peer.equal("indexes that pass", text.count("passed sanity check") + text.count(".index is empty."), len(indexes))
+    peer.expect(text.count(" is empty.") < len(files[".index"]) / 2, "most indexes are empty")
+    # A snapshot that the power tore stays until it is asked for, as Kafka's does, and is passed over then.
+    snapshots = [file for file in files[".snapshot"] if is_whole(file)]
+    peer.expect(len(snapshots) > 300, f"only {len(snapshots)} whole snapshots")
+    text = "".join(dump(context, "--files", word) for word in in_words(files[".txnindex"] + snapshots))
     bad = [line for line in text.splitlines() if COMPLAINTS.search(line)]
     peer.expect(not bad, f"transactions and producers: {bad[:3]}")
     return f"{len(files['.log'])} segments, {len(batches)} batches"
