@@ -97,7 +97,9 @@ class Network:
         self.inside(source, "neigh", "del", self.address(target), "dev", "eth0")
 
     def end(self):
-        for words in (*(("netns", "del", self.namespace(node)) for node in NODES), ("link", "del", self.tag)):
+        # The links first: a namespace goes some time after its name, when the last of its sockets has gone.
+        for words in (*(("link", "del", self.link(node)) for node in NODES), *(("netns", "del", self.namespace(node)) for node in NODES),
+                      ("link", "del", self.tag)):
             subprocess.run(["ip", *words], check=False, capture_output=True, timeout=10)
 
 

@@ -7,6 +7,7 @@
 
 `check` ends the senders and demands: nothing was refused; what was acknowledged is in the log, at its offset; each record
 once; each sender's records of a partition in the order in which they were sent; and each reader saw just the log, in order.
+Of librdkafka's as many may be missing as it says that it took for acknowledged without an answer (KcatSender.presumed).
 A record is "<sender's number>.<its number from 0 on>"; a Sender is the verifiable-producer of its program, idempotent.
 """
 import json
@@ -18,6 +19,7 @@ import threading
 import peer
 
 VALUE = re.compile(r"^(\d+)\.(\d+)$")
+IMPLICIT = re.compile(r"\|IMPLICITACK\|.* (\d+) message\(s\) implicitly acked by subsequent batch success")
 PRODUCER = {"enable.idempotence": "true", "acks": "all", "retries": "2147483647", "delivery.timeout.ms": "240000", "request.timeout.ms": "5000",
             "max.in.flight.requests.per.connection": "5", "linger.ms": "2", "batch.size": "2048", "max.block.ms": "120000"}
 
@@ -43,6 +45,9 @@ class Sender:
         """{value: (partition, offset)}"""
         return {line["value"]: (line["partition"], line["offset"]) for line in self.lines() if line["name"] == "producer_send_success"}
 
+    def presumed(self):
+        return 0
+
     def refused(self):
         return [line for line in self.lines() if line["name"] == "producer_send_error"]
 
@@ -67,12 +72,17 @@ class Sender:
 
 
 class KcatSender:
-    """librdkafka; it tells no offsets, only that all was acknowledged in the end."""
+    """librdkafka; it tells no offsets, only that all was acknowledged in the end.
+
+    It has a flaw that loses records with any broker: told NOT_LEADER_OR_FOLLOWER for a batch while another of its threads begins
+    with the next leader, it may send the batch behind first. A leader that does not know the producer takes any sequence, as
+    Kafka does, and that success librdkafka takes for the success of all before it (confluent-kafka-go#921).
+    """
 
     def __init__(self, cluster, topic, number, rate=1000, **config):
         self.number, self.sent, self.ended = number, 0, threading.Event()
         settings = {"enable.idempotence": "true", "message.timeout.ms": "240000", "linger.ms": "2", "batch.num.messages": "100",
-                    "topic.metadata.refresh.interval.ms": "2000", **{key.replace("_", "."): str(value) for key, value in config.items()}}
+                    "topic.metadata.refresh.interval.ms": "2000", "debug": "eos", **{key.replace("_", "."): str(value) for key, value in config.items()}}
         words = [word for key, value in settings.items() for word in ("-X", f"{key}={value}")]
         self.errors = cluster.folder / f"kcat-{number}.log"
         with open(self.errors, "wb") as errors:
@@ -92,6 +102,10 @@ class KcatSender:
 
     def acknowledged(self):
         return {f"{self.number}.{index}": None for index in range(self.sent)}
+
+    def presumed(self):
+        """How many it took for acknowledged because something behind them was."""
+        return sum(int(count) for count in IMPLICIT.findall(self.errors.read_text(errors="replace")))
 
     def wait_more(self, records=100, timeout=60):
         wanted = self.sent + records
@@ -197,7 +211,7 @@ def compare(log, senders):
         acknowledged = sender.acknowledged()
         total += len(acknowledged)
         lost = {value: where for value, where in acknowledged.items() if value not in places}
-        peer.expect(not lost, f"{len(lost)} of {len(acknowledged)} acknowledged records of sender {sender.number} are lost: {dict(list(lost.items())[:3])}")
+        peer.expect(len(lost) <= sender.presumed(), f"{len(lost)} of {len(acknowledged)} acknowledged records of sender {sender.number} are lost: {dict(list(lost.items())[:3])}")
         moved = {value: where for value, where in acknowledged.items() if where is not None and where[1] >= 0 and at.get(where) != value}
         peer.expect(not moved, f"{len(moved)} records of sender {sender.number} are not at the offset that was acknowledged: {dict(list(moved.items())[:3])}")
     return f"{total} records acknowledged"
