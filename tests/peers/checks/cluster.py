@@ -90,11 +90,14 @@ apart("kafka-brokers-under-klamm", "static", ["reference", "reference", "subject
 class Said:
     """A sender that says what it is told to."""
 
-    def __init__(self, number, acknowledged):
-        self.number, self.said = number, acknowledged
+    def __init__(self, number, acknowledged, presumed=0):
+        self.number, self.said, self.presumes = number, acknowledged, presumed
 
     def acknowledged(self):
         return self.said
+
+    def presumed(self):
+        return self.presumes
 
 
 @peer.check("cluster/comparison")
@@ -103,8 +106,10 @@ def comparison(_context):
     log = {0: [(0, "1.0"), (1, "1.1"), (2, "2.0")], 1: [(0, "1.2")]}
     said = [Said(1, {"1.0": (0, 0), "1.1": (0, 1), "1.2": (1, 0)}), Said(2, {"2.0": None})]
     load.compare(log, said)
+    load.compare(log, [*said, Said(3, {"3.0": None}, presumed=1)])
     wrong = {
         "lost": (log, [Said(1, {"1.3": (1, 1)})]),
+        "lost, more than was presumed": (log, [Said(1, {"1.3": None, "1.4": None}, presumed=1)]),
         "moved": (log, [Said(1, {"1.1": (0, 2)})]),
         "twice": ({**log, 1: [(0, "1.2"), (1, "2.0")]}, said),
         "disordered": ({**log, 0: [(0, "1.1"), (1, "1.0"), (2, "2.0")]}, [Said(1, {})]),
