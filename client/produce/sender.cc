@@ -301,7 +301,6 @@ io::Task<void> Sender::deliver(Broker& broker, ConnectionRef connection, Cargo c
       }
       take_response(broker, cargo, *response);
     } else {
-      cluster_.request_update();
       retry_all(cargo, response.error());
     }
   }
@@ -332,13 +331,16 @@ io::Task<void> Sender::deliver_unanswered(Broker& broker, ConnectionRef connecti
 
 // ---- answers ----
 
+// What the request carried and no answer was for, if anything.
 void Sender::retry_all(Cargo& cargo, const Error& reason) {
-  cluster_.request_update();
+  bool any = false;
   for (auto& batch : cargo.batches) {
     if (!batch) continue;
+    any = true;
     fate_.landed(*batch);
     fate_.retry(std::move(batch), reason, BatchFate::Wait::backoff);
   }
+  if (any) cluster_.request_update();
 }
 
 // What the answer says of the leader (KIP-951), and whether this client knows more: of several batches that one broker

@@ -67,6 +67,28 @@ TEST_CASE("a new leader that the old one names is gone to at once, without metad
   world.end(producer);
 }
 
+TEST_CASE("metadata is asked for once, not again with each answer, nor for a new leader that the old one names") {
+  for (const bool hints : {true, false}) {
+    ClientWorld world(3, 3);
+    world.cluster.add_topic("log", 1);
+    world.cluster.hints = hints;
+    world.cluster.answer_delay = 5ms;
+    auto producer = world.producer(many_requests());
+    const Outcome steady = world.run(ship(*producer, "log", 300, 10ms));
+    check_all_delivered(steady);
+    CHECK(world.cluster.requests[ApiKey::produce] > 100);
+    CHECK(world.cluster.requests[ApiKey::metadata] == 1);
+    world.cluster.move_leader("log", 0, 2);
+    const Outcome moved = world.run(ship(*producer, "log", 300, 10ms));
+    REQUIRE(moved.flushed.has_value());
+    CHECK(world.cluster.values("log", 0).size() == 600);
+    // Without a hint the batches that were under way ask, in one request or two.
+    CHECK(world.cluster.requests[ApiKey::metadata] <= (hints ? 1UL : 3UL));
+    CHECK(world.cluster.requests[ApiKey::metadata] >= (hints ? 1UL : 2UL));
+    world.end(producer);
+  }
+}
+
 TEST_CASE("a leader that does not know yet that it leads is asked again soon, however many batches were refused") {
   ClientWorld world(3, 3);
   world.cluster.add_topic("log", 1);
