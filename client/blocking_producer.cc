@@ -95,7 +95,9 @@ class Producer::Impl {
     }
     std::byte* const to = handoff_.reserve(bytes, max_block_);
     if (to == nullptr) {
-      return fail(Error(Errc::buffer_full, "no room in buffer.memory within max.block.ms", true));
+      const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(max_block_).count();
+      return fail(Error(Errc::buffer_full,
+                        "no room in buffer.memory within " + std::to_string(ms) + " ms (max.block.ms)", true));
     }
     if (new_topic) topic_ = record.topic;
     const RecordHead head{static_cast<std::uint32_t>(bytes),
@@ -121,7 +123,7 @@ class Producer::Impl {
   }
 
   io::Task<Result<RecordMetadata>> send_and_wait(Record record) {
-    Result<void> fed = co_await wait_fed(Instant::never());
+    Result<void> fed = co_await wait_fed(shard_.now() + max_block_);
     KLAMM_CO_TRY(fed);
     Result<RecordMetadata> metadata = co_await core_->send_and_wait(record);
     if (!metadata) forgive();  // told here, not again by flush()
@@ -200,7 +202,8 @@ class Producer::Impl {
     while (handoff_.read_bytes() < end) {
       if (handoff_.closed()) co_return fail(Errc::shutting_down, "the producer is closed");
       const bool in_time = co_await handoff_.emptied().wait_until(deadline);
-      if (!in_time) co_return fail(Error(Errc::timed_out, "records that were not even accepted are given up", true));
+      if (!in_time)
+        co_return fail(Error(Errc::timed_out, "records that were sent before are not accepted in time", true));
     }
     co_return Result<void>();
   }

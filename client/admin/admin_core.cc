@@ -44,10 +44,12 @@ io::Task<void> AdminCore::wait_finished() {
   while (!is_finished_) co_await finished_.wait();
 }
 
-AdminCore::Patience::Patience(AdminCore& core, const AdminOptions& options)
+AdminCore::Patience::Patience(AdminCore& core, const AdminOptions& options, std::string_view what)
     : core_(core),
-      deadline_(core.shard_.now() +
-                (options.timeout > 0ns ? options.timeout : milliseconds(core.settings_.default_api_timeout_ms))),
+      what_(what),
+      timeout_(options.timeout > 0ns ? options.timeout : milliseconds(core.settings_.default_api_timeout_ms)),
+      own_(options.timeout > 0ns),
+      deadline_(core.shard_.now() + timeout_),
       backoff_(core.cluster_.options().retry_backoff, core.cluster_.options().retry_backoff_max) {}
 
 std::int32_t AdminCore::Patience::left_ms() const {
@@ -65,6 +67,35 @@ io::Task<bool> AdminCore::Patience::again() {
   co_return !core_.stopped_;
 }
 
+Error AdminCore::Patience::out(const Error& last) const {
+  if (core_.stopped_) return last;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count();
+  std::string why(what_);
+  why += " not done in " + std::to_string(ms) + " ms";
+  if (!own_) why += " (default.api.timeout.ms)";
+  return {Errc::timed_out, why + ": " + last.message(), true};
+}
+
+io::Task<Result<ConnectionRef>> AdminCore::reach(Route route, Patience& patience) {
+  for (;;) {
+    Result<ConnectionRef> connection = co_await connect(route, patience.deadline());
+    if (connection || !connection.error().retriable() || stopped_) co_return connection;
+    const bool more = co_await patience.again();
+    if (!more) co_return fail(patience.out(connection.error()));
+  }
+}
+
+io::Task<Result<protocol::MetadataResponse>> AdminCore::ask_metadata(protocol::MetadataRequest request,
+                                                                     Patience& patience) {
+  for (;;) {
+    Result<protocol::MetadataResponse> response =
+        co_await cluster_.ask(protocol::MetadataRequest(request), patience.deadline());
+    if (response || !response.error().retriable() || stopped_) co_return response;
+    const bool more = co_await patience.again();
+    if (!more) co_return fail(patience.out(response.error()));
+  }
+}
+
 io::Task<Result<ConnectionRef>> AdminCore::connect(Route route, Instant deadline) {
   if (stopped_) co_return fail(Errc::cancelled, "the admin client was closed");
   if (route.kind != Route::Kind::any) {
@@ -72,11 +103,11 @@ io::Task<Result<ConnectionRef>> AdminCore::connect(Route route, Instant deadline
     KLAMM_CO_TRY(known);
     BrokerNumber broker = route.kind == Route::Kind::controller ? cluster_.controller() : route.broker;
     if (broker >= 0) {
-      Result<ConnectionRef> connection = co_await cluster_.connect(broker);
+      Result<ConnectionRef> connection = co_await cluster_.connect(broker, deadline);
       co_return connection;
     }
   }
-  Result<ConnectionRef> connection = co_await cluster_.connect_any();
+  Result<ConnectionRef> connection = co_await cluster_.connect_any(deadline);
   co_return connection;
 }
 
@@ -85,14 +116,11 @@ io::Task<Result<std::vector<BrokerNumber>>> AdminCore::broker_ids(Patience& pati
   request.allow_auto_topic_creation = false;
   if (settings_.to_controllers) {
     Result<void> known = co_await cluster_.await_brokers(patience.deadline());
+    if (!known && known.error().retriable()) co_return fail(patience.out(known.error()));
     KLAMM_CO_TRY(known);
-  }
-  while (!settings_.to_controllers) {
-    Result<protocol::MetadataResponse> response = co_await cluster_.ask(request);
-    if (response) break;
-    if (!response.error().retriable() || stopped_) co_return fail(std::move(response).error());
-    const bool more = co_await patience.again();
-    if (!more) co_return fail(std::move(response).error());
+  } else {
+    Result<protocol::MetadataResponse> response = co_await ask_metadata(std::move(request), patience);
+    KLAMM_CO_TRY(response);
   }
   std::vector<BrokerNumber> ids;
   for (const auto& [id, broker] : cluster_.brokers()) ids.push_back(id);
@@ -109,14 +137,8 @@ io::Task<Result<AdminCore::Leaders>> AdminCore::leaders_of(std::vector<TopicPart
     if (request.topics->empty() || *request.topics->back().name != partition.topic)
       request.topics->emplace_back().name = partition.topic;
   }
-  Result<protocol::MetadataResponse> response = fail(Errc::unavailable);
-  for (;;) {
-    response = co_await cluster_.ask(request);
-    if (response) break;
-    if (!response.error().retriable() || stopped_) co_return fail(std::move(response).error());
-    const bool more = co_await patience.again();
-    if (!more) co_return fail(std::move(response).error());
-  }
+  Result<protocol::MetadataResponse> response = co_await ask_metadata(std::move(request), patience);
+  KLAMM_CO_TRY(response);
   Leaders leaders;
   for (const TopicPartition& partition : partitions) {
     failed[partition] = ErrorCode::unknown_topic_or_partition;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client/core/cluster.h"
@@ -68,42 +69,52 @@ class AdminCore : public std::enable_shared_from_this<AdminCore> {
   static Route controller() { return {Route::Kind::controller}; }
   static Route node(BrokerNumber broker) { return {Route::Kind::broker, broker}; }
 
-  // The time that an operation has, and how it waits between attempts.
+  // The time that an operation has, and how it waits between attempts. What is asked of several nodes at once has a
+  // copy for each of them.
   class Patience {
    public:
-    Patience(AdminCore& core, const AdminOptions& options);
+    // `what`: names the operation in errors.
+    Patience(AdminCore& core, const AdminOptions& options, std::string_view what);
     Instant deadline() const noexcept { return deadline_; }
     std::int32_t left_ms() const;
     // Waits before another attempt, with fresh metadata asked for; false if there is no time for one.
     io::Task<bool> again();
+    // What the operation fails with when there was no time for another attempt after `last`.
+    Error out(const Error& last) const;
 
    private:
     AdminCore& core_;
+    std::string_view what_;
+    Duration timeout_;
+    bool own_;  // the timeout is the operation's own
     Instant deadline_;
     rpc::Backoff backoff_;
   };
 
   AdminCore(io::Shard& shard, AdminSettings settings, AdminHooks hooks);
   io::Task<Result<ConnectionRef>> connect(Route route, Instant deadline);
+  // The same, tried again while there is time.
+  io::Task<Result<ConnectionRef>> reach(Route route, Patience& patience);
+  // One request, once.
+  template <typename Request>
+  io::Task<Result<typename Request::Response>> ask_once(Route route, Request request, Instant deadline,
+                                                        rpc::VersionBounds bounds) {
+    Result<ConnectionRef> connection = co_await connect(route, deadline);
+    KLAMM_CO_TRY(connection);
+    Result<typename Request::Response> response =
+        co_await cluster_.call(std::move(*connection), std::move(request), bounds, deadline);
+    co_return response;
+  }
   // One request; transport faults are tried again on another connection while there is time.
   template <typename Request>
   io::Task<Result<typename Request::Response>> ask(Route route, Request request, Patience& patience,
                                                    rpc::VersionBounds bounds = {}) {
     for (;;) {
-      Result<ConnectionRef> connection = co_await connect(route, patience.deadline());
-      std::optional<Error> error;
-      if (connection) {
-        const Duration time = std::max(Duration(0), patience.deadline() - shard_.now());
-        Result<typename Request::Response> response =
-            co_await (*connection)->call(Request(request), bounds, std::min(time, cluster_.options().request_timeout));
-        if (response) co_return response;
-        error = response.error();
-      } else {
-        error = connection.error();
-      }
-      if (!error->retriable() || stopped_) co_return fail(std::move(*error));
+      Result<typename Request::Response> response =
+          co_await ask_once(route, Request(request), patience.deadline(), bounds);
+      if (response || !response.error().retriable() || stopped_) co_return response;
       const bool more = co_await patience.again();
-      if (!more) co_return fail(std::move(*error));
+      if (!more) co_return fail(patience.out(response.error()));
     }
   }
   // ask() for what only the active controller does. An answer that says of itself, by `error_of`, that the node asked
@@ -147,9 +158,12 @@ class AdminCore : public std::enable_shared_from_this<AdminCore> {
   using Leaders = std::map<BrokerNumber, std::vector<TopicPartition>>;
   io::Task<Result<Leaders>> leaders_of(std::vector<TopicPartition> partitions,
                                        std::map<TopicPartition, ErrorCode>& failed, Patience& patience);
-  // Asks the leaders of `left` (or `broker` for all), again while there is time where that may help. Each partition
-  // gets into `outcome` what `value_of` makes of its answer, or the error. `common`: a request without its partitions;
-  // `add` puts one into it. (In records.cc, whose operations are such.)
+  // Metadata of its own for an operation, asked for again while there is time.
+  io::Task<Result<protocol::MetadataResponse>> ask_metadata(protocol::MetadataRequest request, Patience& patience);
+  // Asks the leaders of `left` (or `broker` for all) at once, again while there is time where that may help. Each
+  // partition gets into `outcome` what `value_of` makes of its answer, or the error, be it that its leader does not
+  // answer. `common`: a request without its partitions; `add` puts one into it. (In records.cc, whose operations are
+  // such.)
   template <typename Request, typename Outcome, typename Add, typename ValueOf>
   io::Task<Result<void>> ask_leaders(std::vector<TopicPartition> left, std::optional<BrokerNumber> broker,
                                      Request common, rpc::VersionBounds bounds, Patience& patience, Outcome& outcome,

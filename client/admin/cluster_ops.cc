@@ -23,7 +23,7 @@ namespace klamm::client {
 
 io::Task<Result<DescribeCluster::Outcome>> AdminCore::run(DescribeCluster operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DescribeCluster");
   protocol::DescribeClusterRequest request;
   request.include_cluster_authorized_operations = operation.authorized_operations;
   request.include_fenced_brokers = operation.fenced_brokers;
@@ -50,7 +50,7 @@ io::Task<Result<DescribeCluster::Outcome>> AdminCore::run(DescribeCluster operat
 
 io::Task<Result<DescribeApiVersions::Outcome>> AdminCore::run(DescribeApiVersions operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DescribeApiVersions");
   Result<std::vector<BrokerNumber>> ids = co_await broker_ids(patience);
   KLAMM_CO_TRY(ids);
   DescribeApiVersions::Outcome outcome;
@@ -99,7 +99,7 @@ LogDirDescription log_dir(const protocol::DescribeLogDirsResponse::DescribeLogDi
 
 io::Task<Result<DescribeLogDirs::Outcome>> AdminCore::run(DescribeLogDirs operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DescribeLogDirs");
   std::vector<BrokerNumber> brokers = operation.brokers;
   Result<std::vector<BrokerNumber>> ids = co_await broker_ids(patience);
   KLAMM_CO_TRY(ids);
@@ -139,7 +139,7 @@ io::Task<Result<DescribeLogDirs::Outcome>> AdminCore::run(DescribeLogDirs operat
 
 io::Task<Result<DescribeQuorum::Outcome>> AdminCore::run(DescribeQuorum operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DescribeQuorum");
   protocol::DescribeQuorumRequest request;
   auto& topic = request.topics.emplace_back();
   topic.topic_name = "__cluster_metadata";
@@ -181,7 +181,7 @@ io::Task<Result<DescribeQuorum::Outcome>> AdminCore::run(DescribeQuorum operatio
 
 io::Task<Result<AddRaftVoter::Outcome>> AdminCore::run(AddRaftVoter operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "AddRaftVoter");
   protocol::AddRaftVoterRequest request;
   request.cluster_id = operation.cluster_id;
   request.timeout_ms = patience.left_ms();
@@ -201,7 +201,7 @@ io::Task<Result<AddRaftVoter::Outcome>> AdminCore::run(AddRaftVoter operation) {
 
 io::Task<Result<RemoveRaftVoter::Outcome>> AdminCore::run(RemoveRaftVoter operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "RemoveRaftVoter");
   protocol::RemoveRaftVoterRequest request;
   request.cluster_id = operation.cluster_id;
   request.voter_id = operation.id;
@@ -214,7 +214,7 @@ io::Task<Result<RemoveRaftVoter::Outcome>> AdminCore::run(RemoveRaftVoter operat
 
 io::Task<Result<UpdateFeatures::Outcome>> AdminCore::run(UpdateFeatures operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "UpdateFeatures");
   protocol::UpdateFeaturesRequest request;
   request.timeout_ms = patience.left_ms();
   request.validate_only = operation.validate_only;
@@ -241,7 +241,7 @@ io::Task<Result<UpdateFeatures::Outcome>> AdminCore::run(UpdateFeatures operatio
 
 io::Task<Result<UnregisterBroker::Outcome>> AdminCore::run(UnregisterBroker operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "UnregisterBroker");
   protocol::UnregisterBrokerRequest request;
   request.broker_id = operation.broker_id;
   Result<protocol::UnregisterBrokerResponse> response = co_await have_controller_do(
@@ -252,7 +252,7 @@ io::Task<Result<UnregisterBroker::Outcome>> AdminCore::run(UnregisterBroker oper
 
 io::Task<Result<ListTransactions::Outcome>> AdminCore::run(ListTransactions operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "ListTransactions");
   Result<std::vector<BrokerNumber>> ids = co_await broker_ids(patience);
   KLAMM_CO_TRY(ids);
   rpc::VersionBounds bounds;

@@ -51,7 +51,7 @@ ConfigEntry entry_of(const protocol::DescribeConfigsResponse::DescribeConfigsRes
 
 io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DescribeConfigs");
   DescribeConfigs::Outcome outcome;
   std::map<BrokerNumber, std::vector<ConfigResource>> by_owner;
   for (const ConfigResource& resource : operation.resources) by_owner[owner_of(resource)].push_back(resource);
@@ -90,7 +90,7 @@ io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operat
 
 io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "AlterConfigs");
   AlterConfigs::Outcome outcome;
   std::map<BrokerNumber, std::vector<ConfigResource>> by_owner;
   for (const auto& [resource, changes] : operation.changes) {
@@ -129,7 +129,7 @@ io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
 
 io::Task<Result<ListConfigResources::Outcome>> AdminCore::run(ListConfigResources operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "ListConfigResources");
   protocol::ListConfigResourcesRequest request;
   for (const ConfigResourceType type : operation.types)
     request.resource_types.push_back(static_cast<std::int8_t>(type));

@@ -25,7 +25,7 @@ protocol::AlterReplicaLogDirsRequest request_for(const Targets& targets) {
 
 io::Task<Result<AlterReplicaLogDirs::Outcome>> AdminCore::run(AlterReplicaLogDirs operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "AlterReplicaLogDirs");
   Result<std::vector<BrokerNumber>> ids = co_await broker_ids(patience);
   KLAMM_CO_TRY(ids);
   AlterReplicaLogDirs::Outcome outcome;

@@ -78,7 +78,7 @@ io::Task<Result<void>> AdminCore::ask_leaders(std::vector<TopicPartition> left, 
 
 io::Task<Result<DeleteRecords::Outcome>> AdminCore::run(DeleteRecords operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DeleteRecords");
   DeleteRecords::Outcome outcome;
   const auto add = [&](auto& topic, const TopicPartition& partition) {
     auto& one = topic.partitions.emplace_back();
@@ -94,7 +94,7 @@ io::Task<Result<DeleteRecords::Outcome>> AdminCore::run(DeleteRecords operation)
 
 io::Task<Result<ListOffsets::Outcome>> AdminCore::run(ListOffsets operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "ListOffsets");
   ListOffsets::Outcome outcome;
   // The younger special values need younger versions.
   rpc::VersionBounds bounds;
@@ -126,7 +126,7 @@ io::Task<Result<ListOffsets::Outcome>> AdminCore::run(ListOffsets operation) {
 
 io::Task<Result<DescribeProducers::Outcome>> AdminCore::run(DescribeProducers operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DescribeProducers");
   DescribeProducers::Outcome outcome;
   const auto add = [](auto& topic, const TopicPartition& partition) {
     topic.partition_indexes.push_back(partition.partition);

@@ -11,7 +11,7 @@ namespace klamm::client {
 
 io::Task<Result<ElectLeaders::Outcome>> AdminCore::run(ElectLeaders operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "ElectLeaders");
   protocol::ElectLeadersRequest request;
   request.election_type = static_cast<std::int8_t>(operation.type);
   request.timeout_ms = patience.left_ms();
@@ -42,7 +42,7 @@ io::Task<Result<ElectLeaders::Outcome>> AdminCore::run(ElectLeaders operation) {
 
 io::Task<Result<ListReassignments::Outcome>> AdminCore::run(ListReassignments operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "ListReassignments");
   protocol::ListPartitionReassignmentsRequest request;
   request.timeout_ms = patience.left_ms();
   request.topics.reset();
@@ -66,7 +66,7 @@ io::Task<Result<ListReassignments::Outcome>> AdminCore::run(ListReassignments op
 
 io::Task<Result<AlterReassignments::Outcome>> AdminCore::run(AlterReassignments operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "AlterReassignments");
   protocol::AlterPartitionReassignmentsRequest request;
   request.timeout_ms = patience.left_ms();
   request.allow_replication_factor_change = operation.allow_replication_factor_change;

@@ -49,7 +49,7 @@ CreatedTopic created(const protocol::CreateTopicsResponse::CreatableTopicResult&
 
 io::Task<Result<CreateTopics::Outcome>> AdminCore::run(CreateTopics operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "CreateTopics");
   CreateTopics::Outcome outcome;
   std::vector<NewTopic> left = operation.topics;
   while (!left.empty()) {
@@ -58,6 +58,7 @@ io::Task<Result<CreateTopics::Outcome>> AdminCore::run(CreateTopics operation) {
     request.validate_only = operation.validate_only;
     for (const NewTopic& topic : left) request.topics.push_back(creatable(topic));
     Result<protocol::CreateTopicsResponse> response = co_await ask(controller(), std::move(request), patience);
+    if (!response && !outcome.empty()) break;  // what is left has its error already
     KLAMM_CO_TRY(response);
     std::vector<NewTopic> again;
     for (const auto& result : response->topics) {
@@ -82,12 +83,13 @@ io::Task<Result<CreateTopics::Outcome>> AdminCore::run(CreateTopics operation) {
 
 io::Task<Result<DeleteTopics::Outcome>> AdminCore::run(DeleteTopics operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DeleteTopics");
   DeleteTopics::Outcome outcome;
   std::vector<std::string> names = operation.names;
   std::vector<Uuid> ids = operation.ids;
   while (!names.empty() || !ids.empty()) {
-    Result<ConnectionRef> connection = co_await connect(controller(), patience.deadline());
+    Result<ConnectionRef> connection = co_await reach(controller(), patience);
+    if (!connection && !outcome.empty()) break;  // what is left has its error already
     KLAMM_CO_TRY(connection);
     constexpr std::int16_t kWithIds = 6;
     Result<std::int16_t> version =
@@ -103,6 +105,7 @@ io::Task<Result<DeleteTopics::Outcome>> AdminCore::run(DeleteTopics operation) {
     }
     const rpc::VersionBounds exactly{*version, *version};
     Result<protocol::DeleteTopicsResponse> response = co_await ask(controller(), std::move(request), patience, exactly);
+    if (!response && !outcome.empty()) break;
     KLAMM_CO_TRY(response);
     std::vector<std::string> names_again;
     std::vector<Uuid> ids_again;
@@ -136,7 +139,7 @@ io::Task<Result<DeleteTopics::Outcome>> AdminCore::run(DeleteTopics operation) {
 
 io::Task<Result<ListTopics::Outcome>> AdminCore::run(ListTopics operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "ListTopics");
   protocol::MetadataRequest request;
   request.topics.reset();
   request.allow_auto_topic_creation = false;
@@ -192,9 +195,9 @@ io::Task<Result<DescribeTopics::Outcome>> AdminCore::run(DescribeTopics operatio
   const std::shared_ptr<AdminCore> alive = shared_from_this();
   if (operation.partitions_per_response < 1)
     co_return fail(Errc::invalid_argument, "partitions_per_response must be at least 1");
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "DescribeTopics");
   DescribeTopics::Outcome outcome;
-  Result<ConnectionRef> connection = co_await connect(any_node(), patience.deadline());
+  Result<ConnectionRef> connection = co_await reach(any_node(), patience);
   KLAMM_CO_TRY(connection);
   std::vector<std::string> by_metadata;
   const bool pages = (*connection)->version_of<protocol::DescribeTopicPartitionsRequest>().has_value();
@@ -204,8 +207,8 @@ io::Task<Result<DescribeTopics::Outcome>> AdminCore::run(DescribeTopics operatio
       continue;
     }
     Result<TopicDescription> described = co_await describe_topic(name, operation, patience);
-    if (!described && described.error().code().category() != protocol::kafka_category())
-      co_return fail(std::move(described).error());
+    const bool unanswered = !described && described.error().code().category() != protocol::kafka_category();
+    if (unanswered && outcome.empty()) co_return fail(std::move(described).error());
     outcome.insert_or_assign(name, std::move(described));
   }
   if (by_metadata.empty() && operation.ids.empty()) co_return outcome;
@@ -247,7 +250,7 @@ io::Task<Result<DescribeTopics::Outcome>> AdminCore::run(DescribeTopics operatio
 
 io::Task<Result<CreatePartitions::Outcome>> AdminCore::run(CreatePartitions operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
-  Patience patience(*this, operation.options);
+  Patience patience(*this, operation.options, "CreatePartitions");
   CreatePartitions::Outcome outcome;
   std::map<std::string, NewPartitions> left = operation.topics;
   while (!left.empty()) {
@@ -265,6 +268,7 @@ io::Task<Result<CreatePartitions::Outcome>> AdminCore::run(CreatePartitions oper
       }
     }
     Result<protocol::CreatePartitionsResponse> response = co_await ask(controller(), std::move(request), patience);
+    if (!response && !outcome.empty()) break;  // what is left has its error already
     KLAMM_CO_TRY(response);
     std::map<std::string, NewPartitions> again;
     for (const auto& result : response->results) {

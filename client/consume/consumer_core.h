@@ -126,6 +126,7 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   bool stopped_ = false;
   bool is_finished_ = false;
   bool polling_ = false;
+  std::optional<Error> lookup_error_;   // why a leader was not heard of positions, last
   std::optional<Error> cluster_fault_;  // Cluster::fatal_error(), until a poll has told it
   io::Signal wake_;
   io::Signal arrived_;    // records or errors for poll

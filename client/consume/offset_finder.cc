@@ -65,25 +65,30 @@ io::Task<Result<FoundOffsets>> OffsetFinder::find(OffsetTimes times) {
   while (!times.empty()) {
     if (cluster_.closed()) co_return fail(Errc::cancelled, "the consumer was closed");
     OffsetTimes left;
-    Result<FoundOffsets> some = co_await ask_leaders(std::exchange(times, {}), left);
+    Result<FoundOffsets> some = co_await ask_leaders(std::exchange(times, {}), left, deadline);
     KLAMM_CO_TRY(some);
     found.merge(*some);
     times = std::move(left);
     if (times.empty()) break;
     const Instant again = shard.now() + options_.backoff.next(shard.random());
-    if (again >= deadline) {
-      std::string why = "offsets of " + times.begin()->first.text() + " not known in time";
-      if (cluster_.update_error()) why += " (" + cluster_.update_error()->message() + ")";
-      co_return fail(Error(Errc::timed_out, std::move(why), true));
-    }
+    if (again >= deadline) co_return fail(out_of_time(times.begin()->first));
     cluster_.request_update();
     while (!cluster_.closed() && shard.now() < again) co_await cluster_.changed().wait_until(again);
   }
   co_return found;
 }
 
+Error OffsetFinder::out_of_time(const TopicPartition& partition) const {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.timeout).count();
+  std::string why =
+      "offsets of " + partition.text() + " not known in " + std::to_string(ms) + " ms (default.api.timeout.ms)";
+  const std::optional<Error>& reason = last_ ? last_ : cluster_.update_error();
+  if (reason) why += ": " + reason->message();
+  return {Errc::timed_out, std::move(why), true};
+}
+
 // One request to each leader.
-io::Task<Result<FoundOffsets>> OffsetFinder::ask_leaders(OffsetTimes times, OffsetTimes& left) {
+io::Task<Result<FoundOffsets>> OffsetFinder::ask_leaders(OffsetTimes times, OffsetTimes& left, Instant deadline) {
   FoundOffsets found;
   std::map<BrokerNumber, OffsetTimes> groups;
   for (const auto& [partition, time] : times) {
@@ -95,10 +100,12 @@ io::Task<Result<FoundOffsets>> OffsetFinder::ask_leaders(OffsetTimes times, Offs
     }
   }
   for (auto& [broker, asked] : groups) {
-    Result<ListOffsetsResponse> response = co_await cluster_.call(broker, request_for(asked, cluster_, options_));
+    Result<ListOffsetsResponse> response =
+        co_await cluster_.call(broker, request_for(asked, cluster_, options_), deadline);
     if (!response) {
       if (!response.error().retriable()) co_return fail(std::move(response).error());
       left.insert(asked.begin(), asked.end());
+      last_ = std::move(response).error();
       continue;
     }
     Result<void> taken = take(*response, asked, found, left);

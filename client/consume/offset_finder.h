@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 
 #include "base/result.h"
 #include "client/core/cluster.h"
@@ -34,7 +35,7 @@ class OffsetFinder {
     IsolationLevel isolation;
     rpc::Backoff backoff;  // between attempts
     std::int32_t request_timeout_ms;
-    Duration timeout;  // for the whole
+    Duration timeout;  // default.api.timeout.ms: for the whole
   };
   // `cluster` must outlive this; its close() ends a search with Errc::cancelled.
   OffsetFinder(Cluster& cluster, Options options) : cluster_(cluster), options_(options) {}
@@ -42,10 +43,12 @@ class OffsetFinder {
   io::Task<Result<FoundOffsets>> find(OffsetTimes times);
 
  private:
-  io::Task<Result<FoundOffsets>> ask_leaders(OffsetTimes times, OffsetTimes& left);
+  io::Task<Result<FoundOffsets>> ask_leaders(OffsetTimes times, OffsetTimes& left, Instant deadline);
+  Error out_of_time(const TopicPartition& partition) const;
 
   Cluster& cluster_;
   Options options_;
+  std::optional<Error> last_;  // why a leader has not answered
 };
 
 }  // namespace klamm::client

@@ -58,8 +58,10 @@ io::Task<Result<std::int64_t>> ConsumerCore::await_position(TopicPartition parti
     if (const Error* fatal = cluster_.fatal_error()) co_return fail(*fatal);
     const bool in_time = co_await positions_.wait_until(deadline);
     if (!in_time) {
-      std::string why = "position of " + partition.text() + " not known in time";
-      if (cluster_.update_error()) why += " (" + cluster_.update_error()->message() + ")";
+      std::string why = "position of " + partition.text() + " not known in " +
+                        std::to_string(settings_.default_api_timeout_ms) + " ms (default.api.timeout.ms)";
+      const std::optional<Error>& reason = lookup_error_ ? lookup_error_ : cluster_.update_error();
+      if (reason) why += ": " + reason->message();
       co_return fail(Error(Errc::timed_out, std::move(why), true));
     }
   }
@@ -85,6 +87,7 @@ io::Task<void> ConsumerCore::look_up(BrokerNumber broker, std::vector<AssignedRe
   for (const auto& [key, entry] : asked) {
     if (entry.current()) entry.partition->lookup_running = false;
   }
+  lookup_error_ = response ? std::nullopt : std::optional(response.error());
   if (!response) {
     cluster_.request_update();
     for (const auto& [key, entry] : asked) {

@@ -230,7 +230,7 @@ io::Task<Result<void>> Cluster::refresh() {
     for (const auto& [name, tracked] : tracked_) request.topics->emplace_back().name = name;
     std::sort(request.topics->begin(), request.topics->end(),
               [](const auto& left, const auto& right) { return *left.name < *right.name; });
-    Result<MetadataResponse> response = co_await ask_over(*connection, std::move(request), std::nullopt);
+    Result<MetadataResponse> response = co_await ask_over(*connection, std::move(request), Instant::never());
     if (!response) refreshed = fail(std::move(response).error());
   }
   if (!refreshed && !closed_) tell_failure(refreshed.error());
@@ -244,21 +244,23 @@ void Cluster::tell_failure(const Error& error) {
   log_.warning("Error while fetching metadata: {}", error.message());
 }
 
-io::Task<Result<MetadataResponse>> Cluster::ask(MetadataRequest request, std::optional<Duration> timeout) {
-  Result<ConnectionRef> connection = co_await connect_any();
+io::Task<Result<MetadataResponse>> Cluster::ask(MetadataRequest request, Instant deadline) {
+  Result<ConnectionRef> connection = co_await connect_any(deadline);
   KLAMM_CO_TRY(connection);
-  Result<MetadataResponse> response = co_await ask_over(std::move(*connection), std::move(request), timeout);
+  Result<MetadataResponse> response = co_await ask_over(std::move(*connection), std::move(request), deadline);
   co_return response;
 }
 
 io::Task<Result<MetadataResponse>> Cluster::ask_over(ConnectionRef connection, MetadataRequest request,
-                                                     std::optional<Duration> timeout) {
+                                                     Instant deadline) {
   rpc::Connection& peer = *connection;
   Result<std::int16_t> version = peer.version_of<MetadataRequest>();
   KLAMM_CO_TRY(version);
   if (*version == 0 && request.topics && request.topics->empty()) request.topics.reset();
   if (*version < 4) request.allow_auto_topic_creation = true;  // not told before
-  Result<MetadataResponse> response = co_await peer.call_version(std::move(request), *version, timeout);
+  const Duration left = time_left(deadline);
+  if (left <= 0ns) co_return fail(no_time_for(peer));
+  Result<MetadataResponse> response = co_await peer.call_version(std::move(request), *version, left);
   KLAMM_CO_TRY(response);
   const ErrorCode code = protocol::error_code_from(response->error_code);
   if (code == ErrorCode::rebootstrap_required) {
@@ -396,14 +398,18 @@ ConnectionRef Cluster::open_connection(BrokerNumber broker) const {
   return link ? link->channel.open_connection() : nullptr;
 }
 
-io::Task<Result<ConnectionRef>> Cluster::connect(BrokerNumber broker) {
+io::Task<Result<ConnectionRef>> Cluster::connect(BrokerNumber broker, Instant deadline) {
   LinkRef link = link_of(broker);
   if (!link) {
     request_update();
     co_return fail(Error(Errc::unavailable, "broker " + std::to_string(broker) + " is not known", true));
   }
-  Result<ConnectionRef> connection = co_await links_.connect(std::move(link));
+  Result<ConnectionRef> connection = co_await links_.connect(std::move(link), deadline);
   co_return connection;
+}
+
+Error Cluster::no_time_for(const rpc::Connection& connection) {
+  return {Errc::timed_out, connection.endpoint().text() + ": not asked in time", true};
 }
 
 const Error* Cluster::fatal_error() const noexcept {
@@ -415,7 +421,7 @@ std::string Cluster::with_update_error(std::string why) const {
   return why;
 }
 
-io::Task<Result<ConnectionRef>> Cluster::connect_any() {
+io::Task<Result<ConnectionRef>> Cluster::connect_any(Instant deadline) {
   if (ConnectionRef best = links_.least_loaded()) co_return best;
   // The known brokers in random order, those last that failed lately; then the bootstrap servers.
   std::vector<BrokerNumber> order;
@@ -433,9 +439,10 @@ io::Task<Result<ConnectionRef>> Cluster::connect_any() {
   });
   Error last(Errc::unavailable, "no broker to ask", true);
   for (const BrokerNumber id : order) {
-    Result<ConnectionRef> connection = co_await connect(id);
+    Result<ConnectionRef> connection = co_await connect(id, deadline);
     if (connection || closed_) co_return connection;
     last = std::move(connection).error();
+    if (shard_.now() >= deadline) break;
   }
   if (version_ == 0 && links_.bootstrap_unresolvable()) {
     co_return fail(Errc::invalid_argument, std::string("No resolvable bootstrap urls given in ") +

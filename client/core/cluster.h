@@ -2,6 +2,7 @@
 // connections in links.h. Every client (producer, consumer, admin) owns one, on its shard.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -104,26 +105,36 @@ class Cluster {
   // Waits until at least one answer was taken in.
   io::Task<Result<void>> await_brokers(Instant deadline);
   // One Metadata request on its own (admin); what it tells is taken in as well.
-  io::Task<Result<protocol::MetadataResponse>> ask(protocol::MetadataRequest request,
-                                                   std::optional<Duration> timeout = {});
+  io::Task<Result<protocol::MetadataResponse>> ask(protocol::MetadataRequest request, Instant deadline);
 
   // ---- connections ----
 
   // The open connection to a broker, opening it if need be, after the backoff that earlier failures ask for.
-  // Errc::unavailable if the broker is not known (an update is requested).
-  io::Task<Result<ConnectionRef>> connect(BrokerNumber broker);
-  // One request to the broker, and its answer.
+  // Errc::unavailable if the broker is not known (an update is requested), Errc::timed_out at the deadline.
+  io::Task<Result<ConnectionRef>> connect(BrokerNumber broker, Instant deadline = Instant::never());
+  // One request to the broker, and its answer; Errc::timed_out after request.timeout.ms, or at the deadline.
   template <typename Request>
-  io::Task<Result<typename Request::Response>> call(BrokerNumber broker, Request request) {
-    Result<ConnectionRef> connection = co_await connect(broker);
+  io::Task<Result<typename Request::Response>> call(BrokerNumber broker, Request request,
+                                                    Instant deadline = Instant::never()) {
+    Result<ConnectionRef> connection = co_await connect(broker, deadline);
     KLAMM_CO_TRY(connection);
-    const ConnectionRef held = *connection;
-    Result<typename Request::Response> response = co_await held->call(std::move(request));
+    Result<typename Request::Response> response =
+        co_await call(std::move(*connection), std::move(request), rpc::VersionBounds(), deadline);
+    co_return response;
+  }
+  // The same over a connection that is there. One that has no time left is not sent: a request that is not answered in
+  // time costs all who use the connection.
+  template <typename Request>
+  io::Task<Result<typename Request::Response>> call(ConnectionRef connection, Request request,
+                                                    rpc::VersionBounds bounds, Instant deadline) {
+    const Duration left = time_left(deadline);
+    if (left <= 0ns) co_return fail(no_time_for(*connection));
+    Result<typename Request::Response> response = co_await connection->call(std::move(request), bounds, left);
     co_return response;
   }
   // The least loaded broker; a bootstrap server if no other can be reached. Errc::invalid_argument, not retriable, if
-  // no broker was ever known and no bootstrap server's name has an address.
-  io::Task<Result<ConnectionRef>> connect_any();
+  // no broker was ever known and no bootstrap server's name has an address; Errc::timed_out at the deadline.
+  io::Task<Result<ConnectionRef>> connect_any(Instant deadline = Instant::never());
   // Without waiting: null if there is none.
   ConnectionRef open_connection(BrokerNumber broker) const;
 
@@ -146,7 +157,10 @@ class Cluster {
   io::Task<Result<void>> refresh();
   io::Task<Result<void>> refresh_controllers(ConnectionRef connection);
   io::Task<Result<protocol::MetadataResponse>> ask_over(ConnectionRef connection, protocol::MetadataRequest request,
-                                                        std::optional<Duration> timeout);
+                                                        Instant deadline);
+  // For a request: not more than request.timeout.ms.
+  Duration time_left(Instant deadline) const { return std::min(deadline - shard_.now(), options_.request_timeout); }
+  static Error no_time_for(const rpc::Connection& connection);
   void forget_idle();
   bool incomplete() const;
   void take(const protocol::MetadataResponse& response);

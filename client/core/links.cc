@@ -83,14 +83,14 @@ void Links::drop(BrokerNumber broker) {
   if (const LinkRef link = find(broker)) link->channel.disconnect();
 }
 
-io::Task<Result<ConnectionRef>> Links::connect(LinkRef link) {
+io::Task<Result<ConnectionRef>> Links::connect(LinkRef link, Instant deadline) {
   if (options_.tls && !tls_) {
     Result<void> loaded = co_await load_tls();
     if (!loaded) attempted(*link, &loaded.error());
     KLAMM_CO_TRY(loaded);
   }
   link->channel.set_tls(tls_);
-  Result<ConnectionRef> connection = co_await link->channel.connect();
+  Result<ConnectionRef> connection = co_await link->channel.connect(deadline);
   co_return connection;
 }
 

@@ -45,9 +45,9 @@ class Links {
   // Cuts the broker's connection.
   void drop(BrokerNumber broker);
 
-  // The link's open connection, opening it if need be, after the backoff that earlier failures ask for. A failure is
-  // logged when it begins and, while it lasts, with growing intervals.
-  io::Task<Result<ConnectionRef>> connect(LinkRef link);
+  // The link's open connection, opening it if need be, after the backoff that earlier failures ask for; Errc::timed_out
+  // at the deadline. A failure is logged when it begins and, while it lasts, with growing intervals.
+  io::Task<Result<ConnectionRef>> connect(LinkRef link, Instant deadline);
   // Of the open ones the one with the least to do; null if none is open.
   ConnectionRef least_loaded() const;
   std::vector<BrokerNumber> bootstrap() const;

@@ -134,7 +134,7 @@ ProducerCore::Placed ProducerCore::place_in_new(const Record& record, Topic& top
     if (!(place.error() == Errc::buffer_full)) return refuse(record, std::move(place).error());
     ++buffer_full_;
     if (!blocked_) accumulator_.flush_open();  // nothing may wait for linger while others wait for memory
-    return not_now();
+    return not_now(false);
   }
   ++records_sent_;
   if (settings_.linger_ms == 0 && partition->open != nullptr) {
@@ -184,8 +184,9 @@ ProducerCore::Placed ProducerCore::refuse(const Record& record, Error error) {
   return {delivery.hand_over(), 0};
 }
 
-ProducerCore::Placed ProducerCore::not_now() {
+ProducerCore::Placed ProducerCore::not_now(bool for_metadata) {
   blocked_ = true;
+  for_metadata_ = for_metadata;
   wake();
   return {};
 }
@@ -229,7 +230,7 @@ ProducerCore::Placed ProducerCore::wait_for_partitions(const Record& record, Top
     return refuse(record, Error(Errc::timed_out, std::move(why), true));
   }
   sender_.want_identity();
-  return not_now();
+  return not_now(true);
 }
 
 // ---- the loop ----
@@ -326,18 +327,23 @@ void wake_on_cancel(const ProducerCore::CancellationRef& cancellation, io::Signa
 bool is_cancelled(const ProducerCore::CancellationRef& cancellation) { return cancellation && cancellation->requested; }
 }  // namespace
 
-io::Task<Result<void>> ProducerCore::ready(CancellationRef cancellation) {
+Error ProducerCore::not_taken(std::string_view topic) const {
+  const std::string within = " within " + std::to_string(settings_.max_block_ms) + " ms (max.block.ms)";
+  if (for_metadata_)
+    return {Errc::timed_out, "partitions of topic " + std::string(topic) + " not known" + within, true};
+  return {Errc::timed_out, "no room in buffer.memory (" + std::to_string(settings_.buffer_memory) + " bytes)" + within,
+          true};
+}
+
+io::Task<Result<void>> ProducerCore::ready(CancellationRef cancellation, Instant deadline) {
   const std::shared_ptr<ProducerCore> alive = shared_from_this();
-  const Instant deadline = shard_.now() + milliseconds(settings_.max_block_ms);
+  deadline = std::min(deadline, shard_.now() + milliseconds(settings_.max_block_ms));
   bool in_time = true;
   while (blocked_ && accepting_ && !is_cancelled(cancellation)) {
     if (!in_time) {
       // A topic that could not be found by now fails in the next send(): that is progress too.
-      if (accumulator_.used_bytes() == 0) break;
-      co_return fail(
-          Error(Errc::timed_out,
-                "no room in buffer.memory (" + std::to_string(settings_.buffer_memory) + " bytes) within max.block.ms",
-                true));
+      if (for_metadata_) break;
+      co_return fail(not_taken({}));
     }
     wake_on_cancel(cancellation, room_);
     in_time = co_await room_.wait_until(deadline);
@@ -361,18 +367,25 @@ io::Task<Result<void>> ProducerCore::flush(CancellationRef cancellation, Instant
     wake_on_cancel(cancellation, progress_);
     const bool in_time = co_await progress_.wait_until(deadline);
     if (cancellation) cancellation->wake = nullptr;
-    if (!in_time) co_return fail(Error(Errc::timed_out, "flush", true));
+    if (!in_time) co_return fail(Error(Errc::timed_out, "flush not done in time: batches have no outcome yet", true));
   }
   co_return Result<void>();
 }
 
 io::Task<Result<RecordMetadata>> ProducerCore::send_and_wait(Record record, CancellationRef cancellation) {
   const std::shared_ptr<ProducerCore> alive = shared_from_this();
+  // For both, the topic's partitions and room; others may take what room there is, again and again.
+  const Instant deadline = shard_.now() + milliseconds(settings_.max_block_ms);
   Accepted accepted = send(record);
-  while (!accepted.batch) {
-    Result<void> room = co_await ready(cancellation);
-    KLAMM_CO_TRY(room);
-    accepted = send(record);
+  for (bool late = false; !accepted.batch; accepted = send(record)) {
+    if (late) {
+      const Placed refused = refuse(record, not_taken(record.topic));
+      accepted = {detail::DeliveryRef(refused.batch), refused.index};
+      break;
+    }
+    Result<void> room = co_await ready(cancellation, deadline);
+    if (!room && room.error() == Errc::cancelled) co_return fail(std::move(room).error());
+    late = !room || shard_.now() >= deadline;
   }
   while (!accepted.batch->done()) {
     if (is_cancelled(cancellation)) co_return fail(Errc::cancelled, "wait for a delivery");

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client/core/cluster.h"
@@ -42,7 +43,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   }
 
   using CancellationRef = std::shared_ptr<detail::Cancellation>;
-  io::Task<Result<void>> ready(CancellationRef cancellation = nullptr);
+  // Until `deadline`, or for max.block.ms if that ends before.
+  io::Task<Result<void>> ready(CancellationRef cancellation = nullptr, Instant deadline = Instant::never());
   io::Task<Result<void>> flush(CancellationRef cancellation = nullptr, Instant deadline = Instant::never());
   // What the record borrows must live until the end.
   io::Task<Result<RecordMetadata>> send_and_wait(Record record, CancellationRef cancellation = nullptr);
@@ -62,7 +64,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Topic* topic_of(std::string_view name);
   Placed place_slowly(const Record& record);
   Placed refuse(const Record& record, Error error);
-  Placed not_now();
+  Placed not_now(bool for_metadata);
+  Error not_taken(std::string_view topic) const;
   Placed wait_for_partitions(const Record& record, Topic& topic);
   std::int32_t choose_partition(const Record& record, Topic& topic, bool& sticky);
   Placed place_in_new(const Record& record, Topic& topic, std::int32_t partition, bool sticky, TimestampMs timestamp);
@@ -97,6 +100,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   bool stopped_ = false;
   bool awake_ = false;
   bool blocked_ = false;         // a send() has returned empty since the last progress
+  bool for_metadata_ = false;    // the last one of these: for the topic's partitions, not for room
   bool clock_is_fresh_ = false;  // clock_ms_ was read in this turn of the loop
   bool started_ = false;
   TimestampMs clock_ms_ = 0;

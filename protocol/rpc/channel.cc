@@ -46,32 +46,40 @@ void Channel::cut(Error reason) {
   gate_.spawn(connection->wait_ended());
 }
 
-io::Task<Result<std::shared_ptr<Connection>>> Channel::connect() {
+io::Task<Result<std::shared_ptr<Connection>>> Channel::connect(Instant deadline) {
   ++callers_;
-  Result<std::shared_ptr<Connection>> connection = co_await connect_now();
+  Result<std::shared_ptr<Connection>> connection = co_await connect_now(deadline);
   if (--callers_ == 0 && closed_) settled_.notify_all();
   co_return connection;
 }
 
-io::Task<Result<std::shared_ptr<Connection>>> Channel::connect_now() {
+io::Task<Result<std::shared_ptr<Connection>>> Channel::connect_now(Instant deadline) {
   const std::uint64_t seen = attempts_;
   for (;;) {
     if (closed_) co_return fail(Errc::cancelled, peer_.text() + ": channel closed");
     if (is_open()) co_return connection_;
-    // Somebody else's attempt has failed. (If it did well, and the connection is gone again, one more is due.)
+    // An attempt has failed since. (If it did well, and the connection is gone again, one more is due.)
     if (attempts_ != seen && !connecting_ && last_error_) co_return fail(*last_error_);
-    if (connecting_) {
-      co_await settled_.wait();
-      continue;
+    if (!connecting_) {
+      connecting_ = true;
+      gate_.spawn(attempt());
+      continue;  // it may be over already
     }
-    connecting_ = true;
-    Result<void> opened = co_await open();
-    connecting_ = false;
-    ++attempts_;
-    last_error_ = opened ? std::nullopt : std::optional(opened.error());
-    settled_.notify_all();
-    KLAMM_CO_TRY(opened);
+    const bool in_time = co_await settled_.wait_until(deadline);
+    if (!in_time) {
+      std::string why = "connect to " + peer_.text() + ": not done in time";
+      if (last_error_) why += " (" + last_error_->message() + ")";
+      co_return fail(Error(Errc::timed_out, std::move(why), true));
+    }
   }
+}
+
+io::Task<void> Channel::attempt() {
+  Result<void> opened = co_await open();
+  connecting_ = false;
+  ++attempts_;
+  last_error_ = opened ? std::nullopt : std::optional(std::move(opened).error());
+  settled_.notify_all();
 }
 
 io::Task<Result<void>> Channel::open() {

@@ -48,8 +48,9 @@ class Channel {
   void adopt(Channel& other);
 
   // The open connection. Waits for the backoff and for an attempt that runs; fails with the attempt's error, retriable
-  // unless the peer's identity or our credentials are the fault, or with Errc::cancelled once close() was called.
-  io::Task<Result<std::shared_ptr<Connection>>> connect();
+  // unless the peer's identity or our credentials are the fault, or with Errc::cancelled once close() was called. At
+  // the deadline it fails with Errc::timed_out, and the attempt goes on for those who come later.
+  io::Task<Result<std::shared_ptr<Connection>>> connect(Instant deadline = Instant::never());
   // One request and its answer; `timeout` counts from when the connection is open.
   template <typename Request>
   io::Task<Result<typename Request::Response>> call(Request request, VersionBounds bounds = {},
@@ -79,7 +80,8 @@ class Channel {
   io::Task<void> close();
 
  private:
-  io::Task<Result<std::shared_ptr<Connection>>> connect_now();
+  io::Task<Result<std::shared_ptr<Connection>>> connect_now(Instant deadline);
+  io::Task<void> attempt();
   io::Task<Result<void>> open();
   void cut(Error reason);
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "client/admin/admin_core.h"
 #include "client/consume/consumer_core.h"
 #include "client/produce/producer_core.h"
 #include "fake_broker.h"
@@ -33,6 +34,12 @@ struct ClientWorld {
     KLAMM_CHECK(settings, settings ? std::string() : settings.error().message());
     return client::ConsumerCore::start(shard, std::move(*settings), std::move(hooks));
   }
+  std::shared_ptr<client::AdminCore> admin(Config config = {}, AdminHooks hooks = {}) {
+    if (!config.contains("bootstrap.servers")) config.set("bootstrap.servers", cluster.bootstrap());
+    Result<client::AdminSettings> settings = client::parse_admin(config);
+    KLAMM_CHECK(settings, settings ? std::string() : settings.error().message());
+    return client::AdminCore::start(shard, std::move(*settings), std::move(hooks));
+  }
 
   // Runs a task on the client's node.
   template <typename T>
@@ -46,6 +53,10 @@ struct ClientWorld {
   void end(const std::shared_ptr<client::ConsumerCore>& consumer) {
     consumer->abandon();
     simulation.run(shard, consumer->wait_finished());
+  }
+  void end(const std::shared_ptr<client::AdminCore>& admin) {
+    admin->stop();
+    simulation.run(shard, admin->wait_finished());
   }
 
   io::sim::Simulation simulation;

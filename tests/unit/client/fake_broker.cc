@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "protocol/message/api.h"
 #include "protocol/messages/api_versions_request.h"
 #include "protocol/messages/api_versions_response.h"
 #include "protocol/messages/init_producer_id_request.h"
@@ -170,6 +171,7 @@ io::Task<void> FakeCluster::talk(Broker& broker, std::shared_ptr<io::Stream> str
     wire::UnknownTags tags;
     if (flexible) reader.read_unknown_tags(tags);
     ++requests[key];
+    if (mute) continue;
     const Verdict verdict = key != ApiKey::api_versions && script ? script(broker.id, key) : Verdict::answer;
     if (verdict == Verdict::cut) break;
     if (verdict == Verdict::ignore) continue;
@@ -220,6 +222,16 @@ io::Pieces FakeCluster::api_versions(std::int16_t version) {
   offer<ListOffsetsRequest>(response);
   offer<InitProducerIdRequest>(response);
   offer<OffsetForLeaderEpochRequest>(response);
+  for (const ApiInfo& info : all_apis()) {
+    const auto number = static_cast<std::int16_t>(info.key);
+    const bool offered = std::any_of(response.api_keys.begin(), response.api_keys.end(),
+                                     [number](const auto& one) { return one.api_key == number; });
+    if (!offers_all || offered) continue;
+    auto& api = response.api_keys.emplace_back();
+    api.api_key = number;
+    api.min_version = info.min_version;
+    api.max_version = info.max_version;
+  }
   return wire::encode_pieces(response, version);
 }
 

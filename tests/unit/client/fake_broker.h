@@ -81,6 +81,8 @@ class FakeCluster {
 
   // Asked for each request but ApiVersions. Default: answer.
   std::function<Verdict(std::int32_t broker, ApiKey key)> script;
+  bool mute = false;        // takes connections and never says a word, not even of versions
+  bool offers_all = false;  // claims to serve every API; the script must keep the others from being answered
   std::size_t max_batch_bytes = 1 << 20;
   Duration answer_delay{0};            // before each answer
   std::int16_t most_api_versions = 4;  // of ApiVersions: older brokers know less

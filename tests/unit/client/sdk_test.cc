@@ -6,6 +6,7 @@
 #include <asio/cancellation_signal.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
 #include <asio/post.hpp>
 #include <asio/strand.hpp>
 #include <asio/this_coro.hpp>
@@ -252,6 +253,49 @@ TEST_CASE("a blocking admin call ends by its timeout and says why") {
   Result<std::vector<TopicListing>> topics = admin->list_topics({.options = {.timeout = 200ms}});
   REQUIRE_FALSE(topics.has_value());
   CHECK(topics.error().message().find("127.0.0.1:1") != std::string::npos);
+}
+
+TEST_CASE("blocking calls end by their timeouts while a broker takes connections and stays silent") {
+  asio::io_context context(1);
+  asio::ip::tcp::acceptor silent(context, {asio::ip::address_v4::loopback(), 0});  // the kernel takes what comes
+  const Config config{{"bootstrap.servers", "127.0.0.1:" + std::to_string(silent.local_endpoint().port())},
+                      {"request.timeout.ms", "100"}};
+  const auto in_time = [](const std::string& call, auto outcome) {
+    INFO(call);
+    const auto begin = std::chrono::steady_clock::now();
+    const auto ended = outcome();
+    CHECK(std::chrono::steady_clock::now() - begin < 30s);  // without these timeouts: a minute or two
+    REQUIRE_FALSE(ended.has_value());
+    CHECK(ended.error() == Errc::timed_out);
+    CHECK(ended.error().retriable());
+    CHECK_FALSE(ended.error().context().empty());
+  };
+
+  Result<blocking::Producer> producer = blocking::Producer::create(
+      Config(config).set("max.block.ms", "200").set("delivery.timeout.ms", "200").set("linger.ms", "0"));
+  REQUIRE(producer);
+  in_time("send_and_wait", [&] { return producer->send_and_wait({.topic = "log", .value = "x"}); });
+  in_time("partitions_for", [&] { return producer->partitions_for("other"); });
+  CHECK(producer->send({.topic = "third", .value = "x"}));
+  in_time("flush", [&] { return producer->flush(); });
+  CHECK(producer->send({.topic = "fourth", .value = "x"}));
+  in_time("close", [&] { return producer->close(50ms); });
+
+  Result<blocking::Consumer> consumer = blocking::Consumer::create(Config(config).set("default.api.timeout.ms", "200"));
+  REQUIRE(consumer);
+  REQUIRE(consumer->assign({{"log", 0}}));
+  in_time("position", [&] { return consumer->position({"log", 0}); });
+  in_time("beginning_offsets", [&] { return consumer->beginning_offsets({{"log", 0}}); });
+  in_time("end_offsets", [&] { return consumer->end_offsets({{"log", 0}}); });
+  in_time("offsets_for_times", [&] { return consumer->offsets_for_times({{{"log", 0}, 1000}}); });
+  in_time("consumer's partitions_for", [&] { return consumer->partitions_for("log"); });
+  CHECK(consumer->poll(50ms).has_value());
+  CHECK(consumer->close());
+
+  Result<blocking::Admin> admin = blocking::Admin::create(Config(config).set("default.api.timeout.ms", "200"));
+  REQUIRE(admin);
+  in_time("list_topics", [&] { return admin->list_topics({}); });
+  in_time("describe_cluster", [&] { return admin->describe_cluster({.options = {.timeout = 100ms}}); });
 }
 
 TEST_CASE("wake_up() ends whatever a blocking consumer waits for, and only that") {
