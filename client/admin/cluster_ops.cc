@@ -54,12 +54,12 @@ io::Task<Result<DescribeApiVersions::Outcome>> AdminCore::run(DescribeApiVersion
   Result<std::vector<BrokerNumber>> ids = co_await broker_ids(patience);
   KLAMM_CO_TRY(ids);
   DescribeApiVersions::Outcome outcome;
-  for (const BrokerNumber id : *ids) {
+  const auto ask_one = [&](BrokerNumber id, Patience own) -> io::Task<void> {
     // What every connection learns when it is made.
-    Result<ConnectionRef> connection = co_await connect(node(id), patience.deadline());
+    Result<ConnectionRef> connection = co_await reach(node(id), own);
     if (!connection) {
       outcome.insert_or_assign(id, fail(std::move(connection).error()));
-      continue;
+      co_return;
     }
     BrokerApiVersions versions;
     const auto broker = cluster_.brokers().find(id);
@@ -74,7 +74,10 @@ io::Task<Result<DescribeApiVersions::Outcome>> AdminCore::run(DescribeApiVersion
       versions.finalized_features[feature.name] = feature.highest;
     versions.finalized_features_epoch = (*connection)->finalized_features_epoch();
     outcome.insert_or_assign(id, std::move(versions));
-  }
+  };
+  io::Gate asking(shard_);
+  for (const BrokerNumber id : *ids) asking.spawn(ask_one(id, patience));
+  co_await asking.close();
   co_return outcome;
 }
 
@@ -105,12 +108,7 @@ io::Task<Result<DescribeLogDirs::Outcome>> AdminCore::run(DescribeLogDirs operat
   KLAMM_CO_TRY(ids);
   if (brokers.empty()) brokers = *ids;
   DescribeLogDirs::Outcome outcome;
-  for (const BrokerNumber broker : brokers) {
-    if (std::find(ids->begin(), ids->end(), broker) == ids->end()) {
-      outcome.insert_or_assign(broker,
-                               fail(Errc::not_found, "broker " + std::to_string(broker) + " is not in the cluster"));
-      continue;
-    }
+  const auto ask_one = [&](BrokerNumber broker, Patience own) -> io::Task<void> {
     protocol::DescribeLogDirsRequest request;
     request.topics.reset();
     if (operation.partitions) {
@@ -119,21 +117,31 @@ io::Task<Result<DescribeLogDirs::Outcome>> AdminCore::run(DescribeLogDirs operat
           *request.topics, *operation.partitions, [](auto& topic) -> std::string& { return topic.topic; },
           [](auto& topic, const TopicPartition& partition) { topic.partitions.push_back(partition.partition); });
     }
-    Result<protocol::DescribeLogDirsResponse> response = co_await ask(node(broker), std::move(request), patience);
+    Result<protocol::DescribeLogDirsResponse> response = co_await ask(node(broker), std::move(request), own);
     if (!response) {
       outcome.insert_or_assign(broker, fail(std::move(response).error()));
-      continue;
+      co_return;
     }
     const ErrorCode code = protocol::error_code_from(response->error_code);
     if (code != ErrorCode::none) {
       outcome.insert_or_assign(broker, fail(item_error(code, "log directories of broker " + std::to_string(broker))));
-      continue;
+      co_return;
     }
     std::vector<LogDirDescription> dirs;
     dirs.reserve(response->results.size());
     for (const auto& result : response->results) dirs.push_back(log_dir(result));
     outcome.insert_or_assign(broker, std::move(dirs));
+  };
+  io::Gate asking(shard_);
+  for (const BrokerNumber broker : brokers) {
+    if (std::find(ids->begin(), ids->end(), broker) != ids->end()) {
+      asking.spawn(ask_one(broker, patience));
+    } else {
+      outcome.insert_or_assign(broker,
+                               fail(Errc::not_found, "broker " + std::to_string(broker) + " is not in the cluster"));
+    }
   }
+  co_await asking.close();
   co_return outcome;
 }
 

@@ -55,7 +55,9 @@ io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operat
   DescribeConfigs::Outcome outcome;
   std::map<BrokerNumber, std::vector<ConfigResource>> by_owner;
   for (const ConfigResource& resource : operation.resources) by_owner[owner_of(resource)].push_back(resource);
-  for (const auto& [owner, resources] : by_owner) {
+  bool answered = false;
+  std::optional<Error> unanswered;
+  const auto ask_one = [&](BrokerNumber owner, std::vector<ConfigResource> resources, Patience own) -> io::Task<void> {
     protocol::DescribeConfigsRequest request;
     request.include_synonyms = operation.synonyms;
     request.include_documentation = operation.documentation;
@@ -69,9 +71,14 @@ io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operat
         asked.configuration_keys = operation.names;
       }
     }
-    Result<protocol::DescribeConfigsResponse> response =
-        co_await ask(owner < 0 ? any_node() : node(owner), std::move(request), patience);
-    KLAMM_CO_TRY(response);
+    const Route route = owner < 0 ? any_node() : node(owner);
+    Result<protocol::DescribeConfigsResponse> response = co_await ask(route, std::move(request), own);
+    if (!response) {
+      unanswered = response.error();
+      for (const ConfigResource& resource : resources) outcome.insert_or_assign(resource, fail(response.error()));
+      co_return;
+    }
+    answered = true;
     for (const auto& result : response->results) {
       const ConfigResource resource{static_cast<ConfigResourceType>(result.resource_type), result.resource_name};
       const ErrorCode code = protocol::error_code_from(result.error_code);
@@ -84,7 +91,11 @@ io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operat
       for (const auto& one : result.configs) entries.push_back(entry_of(one));
       outcome.insert_or_assign(resource, std::move(entries));
     }
-  }
+  };
+  io::Gate asking(shard_);
+  for (const auto& [owner, resources] : by_owner) asking.spawn(ask_one(owner, resources, patience));
+  co_await asking.close();
+  if (unanswered && !answered) co_return fail(std::move(*unanswered));
   co_return outcome;
 }
 
@@ -99,7 +110,9 @@ io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
     const bool written_here = settings_.to_controllers && resource.type == ConfigResourceType::broker;
     by_owner[written_here ? -1 : owner_of(resource)].push_back(resource);
   }
-  for (const auto& [owner, resources] : by_owner) {
+  bool answered = false;
+  std::optional<Error> unanswered;
+  const auto ask_one = [&](BrokerNumber owner, std::vector<ConfigResource> resources, Patience own) -> io::Task<void> {
     protocol::IncrementalAlterConfigsRequest request;
     request.validate_only = operation.validate_only;
     for (const ConfigResource& resource : resources) {
@@ -113,9 +126,14 @@ io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
         config.value = change.value;
       }
     }
-    Result<protocol::IncrementalAlterConfigsResponse> response =
-        co_await ask(owner < 0 ? controller() : node(owner), std::move(request), patience);
-    KLAMM_CO_TRY(response);
+    const Route route = owner < 0 ? controller() : node(owner);
+    Result<protocol::IncrementalAlterConfigsResponse> response = co_await ask(route, std::move(request), own);
+    if (!response) {
+      unanswered = response.error();
+      for (const ConfigResource& resource : resources) outcome.insert_or_assign(resource, fail(response.error()));
+      co_return;
+    }
+    answered = true;
     for (const auto& result : response->responses) {
       const ConfigResource resource{static_cast<ConfigResourceType>(result.resource_type), result.resource_name};
       const ErrorCode code = protocol::error_code_from(result.error_code);
@@ -123,7 +141,11 @@ io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
       if (code != ErrorCode::none) ended = fail(item_error(code, name_of(resource), result.error_message));
       outcome.insert_or_assign(resource, std::move(ended));
     }
-  }
+  };
+  io::Gate asking(shard_);
+  for (const auto& [owner, resources] : by_owner) asking.spawn(ask_one(owner, resources, patience));
+  co_await asking.close();
+  if (unanswered && !answered) co_return fail(std::move(*unanswered));
   co_return outcome;
 }
 

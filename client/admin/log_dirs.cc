@@ -40,13 +40,13 @@ io::Task<Result<AlterReplicaLogDirs::Outcome>> AdminCore::run(AlterReplicaLogDir
     outcome.insert_or_assign(replica,
                              fail(Errc::malformed, "the broker did not answer for " + replica.partition.text()));
   }
-  for (const auto& [broker, targets] : by_broker) {
-    Result<protocol::AlterReplicaLogDirsResponse> response = co_await ask(node(broker), request_for(targets), patience);
+  const auto ask_one = [&](BrokerNumber broker, Targets targets, Patience own) -> io::Task<void> {
+    Result<protocol::AlterReplicaLogDirsResponse> response = co_await ask(node(broker), request_for(targets), own);
     if (!response) {
       for (auto& [replica, result] : outcome) {
         if (replica.broker == broker) result = fail(response.error());
       }
-      continue;
+      co_return;
     }
     for (const auto& topic : response->results) {
       for (const auto& one : topic.partitions) {
@@ -57,7 +57,10 @@ io::Task<Result<AlterReplicaLogDirs::Outcome>> AdminCore::run(AlterReplicaLogDir
         outcome.insert_or_assign(replica, std::move(result));
       }
     }
-  }
+  };
+  io::Gate asking(shard_);
+  for (const auto& [broker, targets] : by_broker) asking.spawn(ask_one(broker, targets, patience));
+  co_await asking.close();
   co_return outcome;
 }
 

@@ -1,4 +1,6 @@
 // Records and offsets: delete records, list offsets, producers' states.
+#include <utility>
+
 #include "client/admin/admin_core.h"
 #include "protocol/messages/delete_records_request.h"
 #include "protocol/messages/delete_records_response.h"
@@ -34,41 +36,59 @@ template <typename Request, typename Outcome, typename Add, typename ValueOf>
 io::Task<Result<void>> AdminCore::ask_leaders(std::vector<TopicPartition> left, std::optional<BrokerNumber> broker,
                                               Request common, rpc::VersionBounds bounds, Patience& patience,
                                               Outcome& outcome, Add add, ValueOf value_of) {
-  while (!left.empty()) {
-    std::vector<TopicPartition> again;
+  std::vector<TopicPartition> again;
+  const auto take = [&](const typename Request::Response& response) {
+    for (const auto& topic : response.topics) {
+      for (const auto& answer : topic.partitions) {
+        const TopicPartition partition{topic.name, answer.partition_index};
+        const ErrorCode code = protocol::error_code_from(answer.error_code);
+        if (code == ErrorCode::none) {
+          outcome.insert_or_assign(partition, value_of(answer));
+          continue;
+        }
+        std::optional<std::string> message;
+        if constexpr (requires { answer.error_message; }) message = answer.error_message;
+        outcome.insert_or_assign(partition, fail(item_error(code, partition.text(), message)));
+        if (protocol::retriable(code)) again.push_back(partition);
+      }
+    }
+  };
+  const auto ask_one = [&](BrokerNumber id, std::vector<TopicPartition> partitions) -> io::Task<void> {
+    Request request = common;
+    if constexpr (requires { request.timeout_ms; }) request.timeout_ms = patience.left_ms();
+    group_by_topic(
+        request.topics, partitions, [](auto& topic) -> std::string& { return topic.name; }, add);
+    Result<typename Request::Response> response =
+        co_await ask_once(node(id), std::move(request), patience.deadline(), bounds);
+    if (response) {
+      take(*response);
+      co_return;
+    }
+    // Another broker may lead by the next attempt.
+    const bool may_help = response.error().retriable();
+    const Error error = may_help ? patience.out(response.error()) : response.error();
+    for (const TopicPartition& partition : partitions) {
+      outcome.insert_or_assign(partition, fail(Error(error).in(partition.text())));
+      if (may_help) again.push_back(partition);
+    }
+  };
+  for (bool first = true; !left.empty(); first = false) {
     Leaders nodes;
     if (broker) {
       nodes[*broker] = left;
     } else {
       std::map<TopicPartition, ErrorCode> failed;
       Result<Leaders> leaders = co_await leaders_of(left, failed, patience);
+      if (!leaders && !first) break;  // what is left has its error already
       KLAMM_CO_TRY(leaders);
       nodes = std::move(*leaders);
       take_failed(failed, outcome, again);
     }
-    for (const auto& [id, partitions] : nodes) {
-      Request request = common;
-      if constexpr (requires { request.timeout_ms; }) request.timeout_ms = patience.left_ms();
-      group_by_topic(
-          request.topics, partitions, [](auto& topic) -> std::string& { return topic.name; }, add);
-      Result<typename Request::Response> response = co_await ask(node(id), std::move(request), patience, bounds);
-      KLAMM_CO_TRY(response);
-      for (const auto& topic : response->topics) {
-        for (const auto& answer : topic.partitions) {
-          const TopicPartition partition{topic.name, answer.partition_index};
-          const ErrorCode code = protocol::error_code_from(answer.error_code);
-          if (code == ErrorCode::none) {
-            outcome.insert_or_assign(partition, value_of(answer));
-            continue;
-          }
-          std::optional<std::string> message;
-          if constexpr (requires { answer.error_message; }) message = answer.error_message;
-          outcome.insert_or_assign(partition, fail(item_error(code, partition.text(), message)));
-          if (protocol::retriable(code)) again.push_back(partition);
-        }
-      }
-    }
-    left = std::move(again);
+    io::Gate asking(shard_);
+    for (const auto& [id, partitions] : nodes) asking.spawn(ask_one(id, partitions));
+    co_await asking.close();
+    if (stopped_) co_return fail(Errc::cancelled, "the admin client was closed");
+    left = std::exchange(again, {});
     if (left.empty()) break;
     const bool more = co_await patience.again();
     if (!more) break;
