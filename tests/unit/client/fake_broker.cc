@@ -238,10 +238,12 @@ io::Pieces FakeCluster::api_versions(std::int16_t version) {
 io::Pieces FakeCluster::metadata(std::int16_t version, Slice body) {
   Result<MetadataRequest> request = wire::decode_message<MetadataRequest>(std::move(body), version);
   KLAMM_CHECK(request);
+  if (on_metadata) on_metadata(*request);
   MetadataResponse response;
   response.cluster_id = "fake";
   response.controller_id = 1;
   for (const auto& [id, broker] : brokers_) {
+    if (hidden.contains(id)) continue;
     auto& one = response.brokers.emplace_back();
     one.node_id = id;
     one.host = broker->node.name();
@@ -365,6 +367,7 @@ std::optional<io::Pieces> FakeCluster::produce(Broker& broker, std::int16_t vers
 io::Pieces FakeCluster::fetch(Broker& broker, std::int16_t version, Slice body, Duration& wait) {
   Result<FetchRequest> request = wire::decode_message<FetchRequest>(std::move(body), version);
   KLAMM_CHECK(request);
+  if (on_fetch) on_fetch(*request);
   FetchResponse response;
   bool any = false;
   std::int64_t room = request->max_bytes;

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "protocol/messages/api_key.h"
 #include "protocol/messages/fetch_request.h"
 #include "protocol/messages/fetch_response.h"
+#include "protocol/messages/metadata_request.h"
 #include "protocol/messages/produce_request.h"
 #include "protocol/messages/produce_response.h"
 #include "protocol/record/batch.h"
@@ -79,6 +81,9 @@ class FakeCluster {
   // Appends a batch as it is; its offsets are set.
   void append(const std::string& topic, std::size_t index, Slice batch);
 
+  // Shown what is asked.
+  std::function<void(const protocol::MetadataRequest&)> on_metadata;
+  std::function<void(const protocol::FetchRequest&)> on_fetch;
   // Asked for each request but ApiVersions. Default: answer.
   std::function<Verdict(std::int32_t broker, ApiKey key)> script;
   bool mute = false;        // takes connections and never says a word, not even of versions
@@ -87,6 +92,7 @@ class FakeCluster {
   Duration answer_delay{0};            // before each answer
   std::int16_t most_api_versions = 4;  // of ApiVersions: older brokers know less
   bool auto_create = true;
+  std::set<std::int32_t> hidden;                // brokers that Metadata does not tell of
   bool hints = false;                           // who does not lead says who does (KIP-951)
   std::shared_ptr<const io::tls::Context> tls;  // what new connections speak; null: nothing but Kafka's protocol
   // Fetch: keeps to the request's max_bytes by cutting batches where they reach it, whole or not; the first one too.
