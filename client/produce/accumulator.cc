@@ -180,12 +180,25 @@ Result<void> Accumulator::seal(Batch& batch, const record::ProducerStamp& stamp)
   return {};
 }
 
-std::int32_t Accumulator::choose_sticky(Topic& topic, Random& random) {
+void Accumulator::note_stalled(BrokerNumber broker, Instant now) {
+  if (options_.availability_timeout > 0ns && options_.sticky.adaptive) stalled_since_.try_emplace(broker, now);
+}
+
+bool Accumulator::is_left_out(BrokerNumber broker, Instant now) const {
+  const auto stalled = stalled_since_.find(broker);
+  return stalled != stalled_since_.end() && now - stalled->second > options_.availability_timeout;
+}
+
+std::int32_t Accumulator::choose_sticky(Topic& topic, Random& random, Instant now) {
   if (topic.sticky.current() >= 0) return topic.sticky.current();
   loads_.clear();
   for (const std::int32_t index : topic.available) {
-    loads_.push_back(
-        {index, static_cast<std::uint32_t>(topic.partitions[static_cast<std::size_t>(index)]->queue.size())});
+    const Partition& partition = *topic.partitions[static_cast<std::size_t>(index)];
+    if (is_left_out(partition.leader, now)) continue;
+    loads_.push_back({index, static_cast<std::uint32_t>(partition.queue.size())});
+  }
+  if (loads_.empty()) {  // nobody takes anything: each is as good as the others
+    for (const std::int32_t index : topic.available) loads_.push_back({index, 0});
   }
   if (loads_.empty()) {
     for (const auto& partition : topic.partitions) loads_.push_back({partition->index, 0});

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,6 +109,7 @@ struct AccumulatorOptions {
   int compression_level = 0;
   Duration linger = 5ms;
   Duration delivery_timeout = 120s;
+  Duration availability_timeout{0};  // partitioner.availability.timeout.ms; zero: no broker is left out
   StickyOptions sticky;
 };
 
@@ -136,8 +138,13 @@ class Accumulator {
   Result<Place> append_to_new(Partition& partition, const Record& record, TimestampMs timestamp, Instant now);
   // The partition takes no more records into its open batch; it becomes ready.
   void close_open(Partition& partition);
-  // The next partition for records without a key; -1 if the topic has none.
-  std::int32_t choose_sticky(Topic& topic, Random& random);
+  // The next partition for records without a key; -1 if the topic has none. Those of brokers to which nothing has gone
+  // for longer than the availability timeout are left out, if there are others (KIP-794).
+  std::int32_t choose_sticky(Topic& topic, Random& random, Instant now);
+  // Batches wait for this broker, and none of them can go to it.
+  void note_stalled(BrokerNumber broker, Instant now);
+  // Batches go to it, or none wait.
+  void note_moving(BrokerNumber broker) noexcept { stalled_since_.erase(broker); }
 
   // Marks the partition as having something to send; the sender finds it in take_ready().
   void make_ready(Partition& partition);
@@ -174,6 +181,7 @@ class Accumulator {
   void give_back(Slice&& bytes);
   void charge(Batch& batch, std::size_t bytes) noexcept;
   record::BatchOptions batch_options(const Topic& topic) const;
+  bool is_left_out(BrokerNumber broker, Instant now) const;
 
   AccumulatorOptions options_;
   std::shared_ptr<const void> delivery_executor_;
@@ -183,7 +191,8 @@ class Accumulator {
   IntrusiveList<Batch, &Batch::by_age> by_age_;
   std::vector<Buffer::Ref> pool_;
   std::size_t pool_bytes_ = 0;
-  std::vector<PartitionLoad> loads_;  // scratch
+  std::vector<PartitionLoad> loads_;               // scratch
+  std::map<BrokerNumber, Instant> stalled_since_;  // empty without an availability timeout
   compress::Codecs codecs_;
   std::uint64_t used_bytes_ = 0;
   std::uint64_t freed_ = 0;

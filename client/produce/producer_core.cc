@@ -108,7 +108,7 @@ std::int32_t ProducerCore::choose_partition(const Record& record, Topic& topic, 
   if (!record.key.is_null() && !settings_.partitioner_ignore_keys) return partition_of_key(record.key.bytes(), count);
   sticky = true;
   const std::int32_t current = topic.sticky.current();
-  return current >= 0 ? current : accumulator_.choose_sticky(topic, shard_.random());
+  return current >= 0 ? current : accumulator_.choose_sticky(topic, shard_.random(), shard_.now());
 }
 
 ProducerCore::Placed ProducerCore::place_in_new(const Record& record, Topic& topic, std::int32_t index, bool sticky,
@@ -119,7 +119,7 @@ ProducerCore::Placed ProducerCore::place_in_new(const Record& record, Topic& top
     wake();
     // A batch is full: time to go to another partition, which may have an open batch.
     if (sticky && topic.sticky.current() < 0) {
-      accumulator_.choose_sticky(topic, shard_.random());
+      accumulator_.choose_sticky(topic, shard_.random(), shard_.now());
       return place_slowly(record);
     }
   }

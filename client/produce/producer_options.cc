@@ -26,6 +26,7 @@ AccumulatorOptions accumulator_options(const ProducerSettings& settings) {
   }
   options.linger = milliseconds(settings.linger_ms);
   options.delivery_timeout = milliseconds(settings.delivery_timeout_ms);
+  options.availability_timeout = milliseconds(settings.partitioner_availability_timeout_ms);
   options.sticky = {static_cast<std::size_t>(settings.batch_size), settings.partitioner_adaptive};
   return options;
 }

@@ -57,7 +57,11 @@ void Sender::pump() {
   if (closed_) return;
   for (Partition* partition : accumulator_.take_ready()) route(*partition);
   for (auto& [id, broker] : brokers_) {
-    if (!broker->ring.empty()) pump(*broker);
+    if (!broker->ring.empty()) {
+      pump(*broker);
+    } else if (broker->in_flight == 0) {
+      accumulator_.note_moving(id);
+    }
   }
   if (!outcomes().empty()) wake_();
 }
@@ -135,15 +139,23 @@ void Sender::number_anew(Partition& partition) {
 
 void Sender::pump(Broker& broker) {
   if (closed_ || identity_.refused()) return;
-  const Instant now = shard_.now();
-  if (broker.throttled_until > now) return;  // look_at_clock() comes back
+  if (send_some(broker)) {
+    accumulator_.note_moving(broker.id);
+  } else if (!broker.ring.empty() || broker.holds_back) {
+    accumulator_.note_stalled(broker.id, shard_.now());
+  }
+}
+
+// False if nothing could be sent to the broker now.
+bool Sender::send_some(Broker& broker) {
+  if (broker.throttled_until > shard_.now()) return false;  // look_at_clock() comes back
   ConnectionRef connection = cluster_.open_connection(broker.id);
   if (!connection) {
     if (!broker.connecting) {
       broker.connecting = true;
       gate_.spawn(connect(broker));
     }
-    return;
+    return false;
   }
   if (broker.connection.lock() != connection) {
     // Who closed the last one may lead no more: with acks=0 a broker has no other way to tell.
@@ -153,15 +165,18 @@ void Sender::pump(Broker& broker) {
   }
   if (options_.idempotent && !identity_.known()) {
     identity_.want();
-    return;
+    return false;
   }
+  bool any = false;
   while (broker.in_flight < options_.max_in_flight && !broker.ring.empty()) {
     Cargo cargo;
     if (!load(broker, *connection, cargo)) break;
+    any = true;
     ++broker.in_flight;
     gate_.spawn(deliver(broker, connection, std::move(cargo)));
     if (connection->closed()) break;
   }
+  return any;
 }
 
 // The partition's next batch with its sequences and checksum; null if it could not be built, and has failed.
@@ -193,6 +208,7 @@ bool Sender::load(Broker& broker, rpc::Connection& connection, Cargo& cargo) {
   std::size_t bytes = kRequestOverhead;
   bool topic_ids = true;
   std::vector<Partition*> again;
+  broker.holds_back = false;
   for (std::size_t left = broker.ring.size(); left > 0; --left) {
     Partition& partition = *broker.ring.front();
     if (partition.leader != broker.id) {  // it has moved
@@ -205,6 +221,8 @@ bool Sender::load(Broker& broker, rpc::Connection& connection, Cargo& cargo) {
       broker.ring.pop_front();
       partition.queued_at_sender = false;
       if (ready == Readiness::later) delay(partition);
+      const bool holds = ready == Readiness::never && !partition.queue.empty() && partition.in_flight > 0;
+      broker.holds_back = broker.holds_back || (holds && partition.queue.front().get() != partition.open);
       continue;
     }
     const Batch& front = *partition.queue.front();
@@ -299,6 +317,7 @@ io::Task<void> Sender::deliver(Broker& broker, ConnectionRef connection, Cargo c
       if (response->throttle_time_ms > 0) {
         broker.throttled_until = shard_.now() + milliseconds(response->throttle_time_ms);
       }
+      accumulator_.note_moving(broker.id);
       take_response(broker, cargo, *response);
     } else {
       retry_all(cargo, response.error());

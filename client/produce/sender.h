@@ -61,6 +61,7 @@ class Sender {
     std::weak_ptr<rpc::Connection> connection;  // the one that was used last
     std::uint64_t connection_number = 0;
     Instant throttled_until;
+    bool holds_back = false;  // batches of partitions that are not in the ring wait for its answers
   };
   // What a request carries.
   struct Cargo {
@@ -74,6 +75,7 @@ class Sender {
   std::uint64_t connection_to(BrokerNumber id) const;
   void route(Partition& partition);
   void pump(Broker& broker);
+  bool send_some(Broker& broker);
   Readiness readiness(const Partition& partition, Instant now) const;
   bool mend_sequences(Partition& partition);
   void number_anew(Partition& partition);

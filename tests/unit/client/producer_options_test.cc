@@ -15,7 +15,75 @@ namespace {
 
 io::Task<void> pass(io::Shard& shard, Duration time) { co_await shard.sleep(time); }
 
+// How many of `count` records without a key, one every 5 ms, go to each of two partitions.
+io::Task<std::vector<int>> spread(ProducerCore& producer, int count) {
+  std::vector<int> chosen(2, 0);
+  for (int number = 0; number < count; ++number) {
+    Accepted one = co_await send(producer, "log", std::string(90, 'x'));
+    ++chosen.at(static_cast<std::size_t>(one.batch->partition()));
+    co_await producer.shard().sleep(5ms);
+  }
+  co_return chosen;
+}
+
+// A producer of two partitions on two brokers, of which the second is lost after a while.
+struct OneLost : ClientWorld {
+  OneLost() : ClientWorld(5, 2) { cluster.add_topic("log", 2); }
+  std::shared_ptr<ProducerCore> start(std::string_view adaptive, std::string_view timeout_ms) {
+    return producer({{"batch.size", "100"},
+                     {"linger.ms", "0"},
+                     {"partitioner.adaptive.partitioning.enable", adaptive},
+                     {"partitioner.availability.timeout.ms", timeout_ms}});
+  }
+  void lose() { simulation.network().partition(node, cluster.node(2)); }
+};
+
 }  // namespace
+
+TEST_CASE("partitioner.availability.timeout.ms leaves out a broker that takes nothing, until it takes batches again") {
+  OneLost world;
+  const auto producer = world.start("true", "200");
+  const std::vector<int> before = world.run(spread(*producer, 100));
+  CHECK(before[0] > 10);
+  CHECK(before[1] > 10);
+  world.lose();
+  (void)world.run(spread(*producer, 100));  // 500 ms
+  const std::vector<int> lost = world.run(spread(*producer, 400));
+  CHECK(lost == std::vector<int>{400, 0});
+  world.simulation.network().heal_all();
+  world.run(pass(world.shard, 40s));  // the lost connection is found out, and made anew
+  const std::vector<int> after = world.run(spread(*producer, 200));
+  CHECK(after[0] > 10);
+  CHECK(after[1] > 10);
+  CHECK(world.run(producer->flush()));
+  world.end(producer);
+}
+
+TEST_CASE("partitioner.availability.timeout.ms does nothing by default, nor without the adaptive choice") {
+  for (const bool adaptive : {true, false}) {
+    OneLost world;
+    const auto producer = world.start(adaptive ? "true" : "false", adaptive ? "0" : "200");
+    (void)world.run(spread(*producer, 100));
+    world.lose();
+    (void)world.run(spread(*producer, 100));
+    const std::vector<int> lost = world.run(spread(*producer, 400));
+    CHECK(lost[1] > (adaptive ? 0 : 100));
+    world.end(producer);
+  }
+}
+
+TEST_CASE("partitioner.availability.timeout.ms: where all brokers take nothing none is left out") {
+  OneLost world;
+  const auto producer = world.start("true", "100");
+  (void)world.run(spread(*producer, 50));
+  world.lose();
+  world.simulation.network().partition(world.node, world.cluster.node(1));
+  (void)world.run(spread(*producer, 200));
+  const std::vector<int> lost = world.run(spread(*producer, 200));
+  CHECK(lost[0] > 10);
+  CHECK(lost[1] > 10);
+  world.end(producer);
+}
 
 TEST_CASE("partitioner.ignore.keys spreads records with keys like those without") {
   for (const bool ignores : {true, false}) {
