@@ -27,6 +27,7 @@ struct ClusterOptions {
   Duration reconnect_backoff = 50ms;     // reconnect.backoff.ms
   Duration reconnect_backoff_max = 1s;   // reconnect.backoff.max.ms
   Duration setup_timeout = 10s;          // socket.connection.setup.timeout.ms
+  Duration setup_timeout_max = 30s;      // socket.connection.setup.timeout.max.ms
   Duration request_timeout = 30s;        // request.timeout.ms
   Duration max_idle = 9min;              // connections.max.idle.ms
   bool rebootstrap = true;               // metadata.recovery.strategy

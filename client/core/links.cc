@@ -45,6 +45,7 @@ LinkRef Links::make(BrokerNumber number, const io::Endpoint& endpoint) {
   options.connection.request_timeout = options_.request_timeout;
   options.connection.max_idle = options_.max_idle;
   options.connection.buffers = options_.buffers;
+  options.setup_timeout_max = options_.setup_timeout_max;
   options.reconnect_backoff = options_.reconnect_backoff;
   options.reconnect_backoff_max = options_.reconnect_backoff_max;
   options.attempted = [this, number](const Error* error) {

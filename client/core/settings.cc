@@ -15,6 +15,7 @@ ClusterOptions cluster_options(const CommonSettings& common) {
   options.reconnect_backoff = milliseconds(common.reconnect_backoff_ms);
   options.reconnect_backoff_max = milliseconds(common.reconnect_backoff_max_ms);
   options.setup_timeout = milliseconds(common.socket_connection_setup_timeout_ms);
+  options.setup_timeout_max = milliseconds(common.socket_connection_setup_timeout_max_ms);
   options.request_timeout = milliseconds(common.request_timeout_ms);
   options.max_idle =
       common.connections_max_idle_ms < 0 ? Duration::max() : milliseconds(common.connections_max_idle_ms);

@@ -9,6 +9,7 @@ Channel::Channel(io::Shard& shard, io::Endpoint peer, ChannelOptions options)
       peer_(std::move(peer)),
       options_(std::move(options)),
       backoff_(options_.reconnect_backoff, options_.reconnect_backoff_max),
+      setup_timeout_(options_.connection.setup_timeout, options_.setup_timeout_max),
       settled_(shard),
       gate_(shard) {}
 
@@ -19,6 +20,7 @@ void Channel::retarget(io::Endpoint peer) {
   cut(Error(Errc::unavailable, peer_.text() + ": listens at " + peer.text() + " now", true));
   peer_ = std::move(peer);
   backoff_.reset();
+  setup_timeout_.reset();
   retry_at_ = {};
   settled_.notify_all();
 }
@@ -82,17 +84,23 @@ io::Task<void> Channel::attempt() {
   settled_.notify_all();
 }
 
+ConnectionOptions Channel::next_options() {
+  ConnectionOptions options = options_.connection;
+  if (options_.setup_timeout_max > options.setup_timeout) options.setup_timeout = setup_timeout_.next(shard_.random());
+  return options;
+}
+
 io::Task<Result<void>> Channel::open() {
   if (connection_) cut(Error(Errc::cancelled));  // it is closed already
   while (!closed_ && shard_.now() < retry_at_) co_await settled_.wait_until(retry_at_);
   if (closed_) co_return fail(Errc::cancelled, peer_.text() + ": channel closed");
   attempt_ = std::make_shared<Attempt>();
   const io::Endpoint peer = peer_;
-  Result<std::shared_ptr<Connection>> connection =
-      co_await Connection::open(shard_, peer, options_.connection, attempt_);
+  Result<std::shared_ptr<Connection>> connection = co_await Connection::open(shard_, peer, next_options(), attempt_);
   attempt_.reset();
   if (connection && !closed_ && peer == peer_) {
     backoff_.reset();
+    setup_timeout_.reset();
     connection_ = std::move(*connection);
     ++past_.connects;
     if (options_.attempted) options_.attempted(nullptr);

@@ -20,6 +20,9 @@ struct ChannelOptions {
   ConnectionOptions connection;
   Duration reconnect_backoff = 50ms;  // after the first failure, doubling
   Duration reconnect_backoff_max = 1s;
+  // connection.setup_timeout doubles with each failure up to this, with jitter (KIP-601); it stays as it is if this is
+  // not longer.
+  Duration setup_timeout_max{0};
   // Told of each attempt's end, before those who wait for it: why it failed, or null. Not of one that was given up.
   std::function<void(const Error*)> attempted;
 };
@@ -83,12 +86,14 @@ class Channel {
   io::Task<Result<std::shared_ptr<Connection>>> connect_now(Instant deadline);
   io::Task<void> attempt();
   io::Task<Result<void>> open();
+  ConnectionOptions next_options();
   void cut(Error reason);
 
   io::Shard& shard_;
   io::Endpoint peer_;
   ChannelOptions options_;
   Backoff backoff_;
+  Backoff setup_timeout_;
   std::shared_ptr<Connection> connection_;
   std::shared_ptr<Attempt> attempt_;  // while one runs
   ChannelCounts past_;                // its traffic: of connections that are gone

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "producer_world.h"
+#include "tests/unit/why.h"
 
 using namespace klamm;
 using namespace klamm::test;
@@ -165,4 +166,51 @@ TEST_CASE("metadata.recovery.strategy: when no known broker is left the bootstra
     CHECK(write() == rebootstrap);
     world.end(producer);
   }
+}
+
+TEST_CASE("socket.connection.setup.timeout.ms doubles with each failure up to its max, and begins anew after success") {
+  ClientWorld world;
+  world.cluster.add_topic("log", 1);
+  std::vector<Instant> failures;
+  ProducerHooks hooks;
+  hooks.log_level = LogLevel::debug;
+  hooks.log_sink = [&](LogLevel, std::string_view, std::string_view line) {
+    if (line.find(" (broker 1) failed: ") != std::string_view::npos) {
+      failures.push_back(world.simulation.now());
+    }
+  };
+  const auto producer = world.producer({{"socket.connection.setup.timeout.ms", "1000"},
+                                        {"socket.connection.setup.timeout.max.ms", "5000"},
+                                        {"reconnect.backoff.ms", "0"},
+                                        {"retry.backoff.ms", "0"},
+                                        {"delivery.timeout.ms", "100000"}},
+                                       hooks);
+  const auto near = [](Duration measured, Duration wanted) {  // 20 % of jitter, and some slack for what comes between
+    return measured >= wanted * 8 / 10 && measured <= wanted * 12 / 10 + 300ms;
+  };
+  CHECK(world.run(send(*producer, "log", "x")).batch);
+  CHECK(world.run(producer->flush()));
+  for (int outage = 0; outage < 2; ++outage) {
+    failures.clear();
+    world.simulation.network().partition(world.node, world.cluster.node(1));
+    world.simulation.network().cut(world.node, world.cluster.node(1));
+    const Instant begin = world.simulation.now();
+    Record record{.topic = "log", .value = "x"};
+    const Accepted accepted = producer->send(record);
+    REQUIRE(accepted.batch);
+    world.run(pass(world.shard, 22s));
+    REQUIRE(failures.size() >= 5);
+    CHECK(near(failures[1] - failures[0], 2s));
+    CHECK(near(failures[2] - failures[1], 4s));
+    for (std::size_t later = 3; later < failures.size(); ++later) {
+      CHECK(failures[later] - failures[later - 1] >= 4s);
+      CHECK(failures[later] - failures[later - 1] <= 5s + 300ms);  // the max is not exceeded
+    }
+    CHECK(failures[0] - begin <= 1200ms + 300ms);
+    world.simulation.network().heal_all();
+    const Result<void> flushed = world.run(producer->flush());
+    CHECK_MESSAGE(flushed, why_of(flushed));
+    CHECK(accepted.batch->error(accepted.index) == nullptr);
+  }
+  world.end(producer);
 }
