@@ -39,7 +39,7 @@ const std::error_category& klamm_category() noexcept {
 std::error_code make_error_code(Errc errc) noexcept { return {static_cast<int>(errc), klamm_category()}; }
 
 std::string Error::message() const {
-  const std::string text = code_.message();
+  std::string text = code_.message();
   if (context_.empty()) return text;
   // A peer often sends the code's own sentence as its word on the fault: it is said once. A name in parentheses at the
   // end of the text, as Kafka's codes have, is not part of the sentence.

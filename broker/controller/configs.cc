@@ -253,6 +253,7 @@ Decision<Response> alter(const Compute& compute, const Request& request, bool re
       fault = {ErrorCode::invalid_request, "Each resource must appear at most once."};
     } else {
       std::vector<Change> changes;
+      changes.reserve(asked.configs.size());
       for (const auto& config : asked.configs) changes.push_back(to_change(config));
       fault = alter_resource(compute, resource, changes, replace_all, decision.records);
     }

@@ -127,7 +127,7 @@ Fault assign_manually(const Compute& compute, const Creatable& topic, NewTopic& 
       return {ErrorCode::invalid_replica_assignment,
               fmt::format("Found multiple manual partition assignments for partition {}", assignment.partition_index)};
     }
-    if (const Fault fault = check_assignment(compute, assignment.broker_ids, replication_factor)) return fault;
+    if (Fault fault = check_assignment(compute, assignment.broker_ids, replication_factor)) return fault;
     replication_factor = assignment.broker_ids.size();
     Replicas isr = active_ones(compute, assignment.broker_ids);
     if (isr.empty()) {
@@ -229,9 +229,9 @@ Fault create_topic(const Compute& compute, const Creatable& topic, CreateResult&
   }
   NewTopic made;
   made.layers = compute.layers();
-  if (const Fault fault = check_configs(topic, made)) return fault;
-  const Fault fault = topic.assignments.empty() ? assign_automatically(compute, topic, records.size(), made)
-                                                : assign_manually(compute, topic, made);
+  if (Fault fault = check_configs(topic, made)) return fault;
+  Fault fault = topic.assignments.empty() ? assign_automatically(compute, topic, records.size(), made)
+                                          : assign_manually(compute, topic, made);
   if (fault) return fault;
   if (made.partitions.size() + made.configs.size() + records.size() > kMaxRecordsPerRequest) {
     return {ErrorCode::policy_violation, "Excessively large number of partitions per request."};
@@ -404,7 +404,7 @@ Fault add_partitions(const Compute& compute, const MorePartitions& asked, Record
   std::vector<Replicas> placements;
   if (asked.assignments) {
     for (const auto& assignment : *asked.assignments) {
-      if (const Fault fault = check_assignment(compute, assignment.broker_ids, replication_factor)) return fault;
+      if (Fault fault = check_assignment(compute, assignment.broker_ids, replication_factor)) return fault;
       placements.push_back(assignment.broker_ids);
     }
   } else {

@@ -93,6 +93,7 @@ io::Task<protocol::DescribeTopicPartitionsResponse> describe_partitions(
   const metadata::ImageRef image = call.services.image();
   protocol::DescribeTopicPartitionsResponse response;
   std::vector<std::string> names;
+  names.reserve(request.topics.size());
   for (const auto& topic : request.topics) names.push_back(topic.name);
   if (names.empty()) {
     for (const auto& [name, topic] : image->topics.by_name()) names.push_back(name);

@@ -16,6 +16,7 @@ namespace {
 template <typename Value>
 std::vector<TopicPartition> keys_of(const std::map<TopicPartition, Value>& map) {
   std::vector<TopicPartition> keys;
+  keys.reserve(map.size());
   for (const auto& [key, value] : map) keys.push_back(key);
   return keys;
 }
@@ -153,6 +154,7 @@ io::Task<Result<DescribeProducers::Outcome>> AdminCore::run(DescribeProducers op
   };
   const auto value_of = [](const auto& answer) {
     std::vector<ProducerState> states;
+    states.reserve(answer.active_producers.size());
     for (const auto& producer : answer.active_producers) {
       states.push_back({producer.producer_id, producer.producer_epoch, producer.last_sequence, producer.last_timestamp,
                         producer.coordinator_epoch, producer.current_txn_start_offset});

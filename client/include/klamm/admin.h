@@ -38,7 +38,7 @@ class Admin {
   }
   template <typename Token = asio::use_awaitable_t<>>
   auto async_list_topics(ListTopics request, Token&& token = Token()) {
-    return run(std::move(request), std::forward<Token>(token));
+    return run(request, std::forward<Token>(token));
   }
   template <typename Token = asio::use_awaitable_t<>>
   auto async_describe_topics(DescribeTopics request, Token&& token = Token()) {
@@ -72,12 +72,12 @@ class Admin {
   }
   template <typename Token = asio::use_awaitable_t<>>
   auto async_describe_cluster(DescribeCluster request, Token&& token = Token()) {
-    return run(std::move(request), std::forward<Token>(token));
+    return run(request, std::forward<Token>(token));
   }
   // Asks every broker.
   template <typename Token = asio::use_awaitable_t<>>
   auto async_describe_api_versions(DescribeApiVersions request, Token&& token = Token()) {
-    return run(std::move(request), std::forward<Token>(token));
+    return run(request, std::forward<Token>(token));
   }
   template <typename Token = asio::use_awaitable_t<>>
   auto async_describe_log_dirs(DescribeLogDirs request, Token&& token = Token()) {
@@ -90,7 +90,7 @@ class Admin {
   // The KRaft quorum (KIP-595).
   template <typename Token = asio::use_awaitable_t<>>
   auto async_describe_quorum(DescribeQuorum request, Token&& token = Token()) {
-    return run(std::move(request), std::forward<Token>(token));
+    return run(request, std::forward<Token>(token));
   }
   // Adds a controller that follows the quorum as an observer; removes one. The active controller is found by any
   // broker or controller (KIP-853).
@@ -109,7 +109,7 @@ class Admin {
   }
   template <typename Token = asio::use_awaitable_t<>>
   auto async_unregister_broker(UnregisterBroker request, Token&& token = Token()) {
-    return run(std::move(request), std::forward<Token>(token));
+    return run(request, std::forward<Token>(token));
   }
   // Of each partition that was asked for what became of it: ELECTION_NOT_NEEDED where the leader is right already. For
   // all partitions, only of those where an election was held or failed.
