@@ -17,6 +17,7 @@ constexpr Served kServed[] = {
     {ApiKey::fetch, &fetch},
     {ApiKey::list_offsets, &list_offsets},
     {ApiKey::metadata, &metadata},
+    {ApiKey::find_coordinator, &find_coordinator},
     {ApiKey::api_versions, &api_versions},
     {ApiKey::create_topics, &create_topics},
     {ApiKey::delete_topics, &delete_topics},

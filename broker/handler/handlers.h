@@ -13,6 +13,7 @@ io::Task<Reply> produce(Call& call, Slice body);
 io::Task<Reply> fetch(Call& call, Slice body);
 io::Task<Reply> list_offsets(Call& call, Slice body);
 io::Task<Reply> metadata(Call& call, Slice body);
+io::Task<Reply> find_coordinator(Call& call, Slice body);
 io::Task<Reply> api_versions(Call& call, Slice body);
 io::Task<Reply> create_topics(Call& call, Slice body);
 io::Task<Reply> delete_topics(Call& call, Slice body);

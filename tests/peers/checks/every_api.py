@@ -18,6 +18,7 @@ IDENTITY = ("resourceType", "resourceName", "name", "topicName", "topic", "topic
 KNOWN = [
     ("API_VERSIONS", r"apiKeys\[.*|finalizedFeatures.*|supportedFeatures.*", "what is not served yet is not advertised"),
     ("DESCRIBE_TRANSACTIONS", r".*errorCode", "there is no transaction coordinator yet"),
+    ("FIND_COORDINATOR", r"errorCode", "version 0 asks for a group's, whose topic Kafka makes now (all else: checks/coordinators.py)"),
     ("ELECT_LEADERS", r"replicaElectionResults\[.*", "Kafka names all topics with nothing in them when nothing was to be done"),
     ("DESCRIBE_QUORUM", r".*(logEndOffset|highWatermark|leaderEpoch)", "the metadata logs have their own lengths"),
     ("DESCRIBE_LOG_DIRS", r".*", "directories and sizes are each broker's own"),

@@ -70,10 +70,10 @@ TEST_CASE("bytes that are no request close their connection and no other") {
 TEST_CASE("what the log says of a request that is not served names the API, its version and the client") {
   protocol::RequestHeader header;
   header.client_id = "billing";
-  header.request_api_key = 10;
+  header.request_api_key = 11;
   header.request_api_version = 4;
   CHECK(handler::why_not_served(header) ==
-        "FindCoordinator (API key 10) version 4, asked for by client 'billing', is not served");
+        "JoinGroup (API key 11) version 4, asked for by client 'billing', is not served");
   header.request_api_key = 3;
   header.request_api_version = 99;
   CHECK(handler::why_not_served(header) ==
