@@ -476,7 +476,8 @@ io::Task<Result<void>> LogLoader::load_active() {
   co_return Result<void>();
 }
 
-// Keeps the snapshots at segment starts and the newest one above them; those beyond the log's end go.
+// Keeps the snapshots at segment starts and the newest one above them; those beyond the log's end go, and those that a
+// loss of power tore: nobody syncs them.
 io::Task<Result<void>> LogLoader::tidy_snapshots() {
   const std::vector<std::int64_t> all = log_.snapshots_;
   std::int64_t newest = -1;
@@ -486,11 +487,25 @@ io::Task<Result<void>> LogLoader::tidy_snapshots() {
   for (const std::int64_t offset : all) {
     const bool at_segment = log_.segments_.contains(offset);
     const bool newest_above = offset == newest && offset > log_.segments_.rbegin()->first;
-    if (offset <= log_.log_end_offset_ && (at_segment || newest_above)) continue;
+    if (offset <= log_.log_end_offset_ && (at_segment || newest_above)) {
+      Result<bool> torn = co_await is_torn(offset);
+      KLAMM_CO_TRY(torn);
+      if (!*torn) continue;
+      log_.logger_.info("{}: removing {}, which is torn", log_.options_.partition, log_.snapshot_path(offset));
+    }
     Result<void> removed = co_await log_.remove_snapshot(offset);
     KLAMM_CO_TRY(removed);
   }
   co_return Result<void>();
+}
+
+// After a clean stop only what the survey has read is looked at, empty files among that: the power failed after it.
+io::Task<Result<bool>> LogLoader::is_torn(std::int64_t snapshot) const {
+  const io::SurveyedFile* seen = found_.find(file_name(snapshot, suffix::kProducerSnapshot));
+  if (log_.options_.clean_shutdown && (seen == nullptr || !seen->is_whole())) co_return false;
+  Result<Slice> content = co_await log_.read_snapshot(snapshot, &found_);
+  KLAMM_CO_TRY(content);
+  co_return !ProducerState::snapshot_entries(content->bytes()).has_value();
 }
 
 }  // namespace klamm::storage

@@ -40,6 +40,7 @@ class LogLoader {
   io::Task<Result<void>> start_empty(std::int64_t offset);
   io::Task<Result<void>> load_active();
   io::Task<Result<void>> tidy_snapshots();
+  io::Task<Result<bool>> is_torn(std::int64_t snapshot) const;
   std::string path(std::string_view name) const;
 
   // log_split.cc

@@ -290,7 +290,7 @@ Slice ProducerState::encode_snapshot() const {
   return Slice(std::move(buffer), size);
 }
 
-Result<void> ProducerState::load_snapshot(Bytes bytes, std::int64_t offset, TimestampMs now_ms) {
+Result<std::size_t> ProducerState::snapshot_entries(Bytes bytes) {
   if (bytes.size() < kSnapshotHead) return klamm::fail(Errc::corrupt, "producer snapshot is too short");
   if (load_big_endian<std::int16_t>(bytes.data()) != kSnapshotVersion) {
     return klamm::fail(Errc::corrupt, "producer snapshot has an unknown version");
@@ -302,9 +302,15 @@ Result<void> ProducerState::load_snapshot(Bytes bytes, std::int64_t offset, Time
   if (count < 0 || static_cast<std::size_t>(count) * kSnapshotEntry != bytes.size() - kSnapshotHead) {
     return klamm::fail(Errc::corrupt, "producer snapshot: size does not fit the number of entries");
   }
+  return static_cast<std::size_t>(count);
+}
+
+Result<void> ProducerState::load_snapshot(Bytes bytes, std::int64_t offset, TimestampMs now_ms) {
+  Result<std::size_t> count = snapshot_entries(bytes);
+  KLAMM_TRY(count);
   clear(offset);
-  for (std::int32_t i = 0; i < count; ++i) {
-    const std::byte* at = bytes.data() + kSnapshotHead + static_cast<std::size_t>(i) * kSnapshotEntry;
+  for (std::size_t i = 0; i < *count; ++i) {
+    const std::byte* at = bytes.data() + kSnapshotHead + i * kSnapshotEntry;
     ProducerEntry entry;
     entry.producer_id = load_big_endian<std::int64_t>(at);
     const auto epoch = load_big_endian<std::int16_t>(at + 8);

@@ -125,8 +125,10 @@ class ProducerState {
 
   // The content of a `.snapshot` file. Only the last batch of each producer survives.
   Slice encode_snapshot() const;
+  // How many producers a snapshot has. Errc::corrupt if the bytes are not one or its CRC does not fit.
+  static Result<std::size_t> snapshot_entries(Bytes bytes);
   // Replaces the state by a snapshot's, taken at `offset`; producers that have expired at `now_ms` are left out.
-  // Errc::corrupt if the bytes are not a snapshot or its CRC does not fit.
+  // Errc::corrupt as above.
   Result<void> load_snapshot(Bytes bytes, std::int64_t offset, TimestampMs now_ms);
 
  private:

@@ -234,6 +234,25 @@ TEST_CASE("a damaged snapshot is passed over for an older one") {
   REQUIRE(world.run(log->close()).has_value());
 }
 
+TEST_CASE("after an unclean stop every snapshot that was torn is removed, wherever it is") {
+  World world;
+  auto log = world.open(world.options(small_segments()));
+  for (int i = 0; i < 40; ++i) append(world, *log, make_batch(3, 1000, 10, producer(7, 0, 3 * i)));
+  std::vector<std::string> snapshots;
+  for (const std::string& name : world.names()) {
+    if (name.ends_with(".snapshot")) snapshots.push_back(name);
+  }
+  REQUIRE(snapshots.size() >= 3);
+  world.overwrite(snapshots[0], {});
+  world.overwrite(snapshots[1], as_bytes("no snapshot"));
+  log = world.reopen_killed(std::move(log), 120);
+  CHECK(!world.exists(snapshots[0]));
+  CHECK(!world.exists(snapshots[1]));
+  for (std::size_t i = 2; i < snapshots.size(); ++i) CHECK(world.exists(snapshots[i]));
+  CHECK(log->producers().find(7)->last_sequence() == 119);
+  REQUIRE(world.run(log->close()).has_value());
+}
+
 TEST_CASE("committed readers stop at the oldest open transaction and learn of aborted ones, also after restarts") {
   World world;
   auto log = world.open(world.options(small_segments()));
