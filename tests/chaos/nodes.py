@@ -1,10 +1,11 @@
 """Rounds on a cluster of three nodes, each broker and controller, in a network namespace of its own with a disk of its own.
 
-klamm's verifiable-producer and kcat write with acks=all and min.insync.replicas=2, both idempotent, and klamm's console
-consumers read along, while nodes are killed, stopped, paused, cut off, deaf in one direction or out of room, up to two at a
+The verifiable-producers of klamm and of Apache Kafka write with acks=all and min.insync.replicas=2, both idempotent, and klamm's
+console consumers read along, while nodes are killed, stopped, paused, cut off, deaf in one direction or out of room, up to two at a
 time. When all is healed every partition must come to be in sync, whatever was acknowledged must be there once, in order and at
 its offset, each reader must have seen just the log, and the nodes' files must be equal byte for byte.
-Where namespaces may not be made the nodes are on loopback addresses, and their links are left alone.
+Where namespaces may not be made the nodes are on loopback addresses, and their links are left alone; without Java klamm's
+producer is alone.
 """
 import errno
 import importlib.util
@@ -20,6 +21,7 @@ PEERS = pathlib.Path(__file__).resolve().parent.parent / "peers"
 sys.path.insert(0, str(PEERS))
 
 import disks  # noqa: E402
+import kafka  # noqa: E402
 import load  # noqa: E402
 import peer  # noqa: E402
 from klamm import Klamm  # noqa: E402
@@ -116,9 +118,9 @@ class Inside(Klamm):
 
 
 class Round:
-    def __init__(self, name, seed, seconds, folder, network, faults):
+    def __init__(self, name, seed, seconds, folder, network, faults, foreign):
         self.name, self.seconds, self.folder, self.network = name, seconds, folder, network
-        self.faults = faults
+        self.faults, self.foreign = faults, foreign
         self.draw = random.Random(f"{seed}/{name}")
         self.done, self.clock = {}, threading.Event()
         self.disks, self.senders, self.readers = {}, [], []
@@ -178,7 +180,7 @@ class Round:
         self.cluster.start()
         self.cluster.create_topic(TOPIC, PARTITIONS, min_insync_replicas=2)
         program = Klamm()
-        self.senders = [load.Sender(self.cluster, TOPIC, program, 1, rate=500), load.KcatSender(self.cluster, TOPIC, 2, rate=500)]
+        self.senders = [load.Sender(self.cluster, TOPIC, one, number, rate=500) for number, one in enumerate([program, *self.foreign], 1)]
         self.readers = [load.Reader(self.cluster, TOPIC, partition, program) for partition in range(PARTITIONS)]
         for sender in self.senders:
             sender.wait_more()
@@ -248,15 +250,21 @@ ROUNDS = {
 
 
 def run_round(name, seed, seconds, folder):
+    without, network, foreign = "", None, []
     try:
-        network, without = Network(), ""
+        kafka.libs()
+        foreign = [kafka.Kafka()]
     except peer.Skip as skip:
-        network, without = None, f"; no links were cut: {skip}"
+        without += f"; without Kafka's producer: {skip}"
+    try:
+        network = Network()
+    except peer.Skip as skip:
+        without += f"; no links were cut: {skip}"
     faults = tuple(fault for fault in ROUNDS[name] if network or fault not in LINKS)
     try:
         if not faults:
             raise peer.Skip("namespaces may not be made here")
-        one = Round(name, seed, seconds, folder, network, faults)
+        one = Round(name, seed, seconds, folder, network, faults, foreign)
         try:
             one.begin()
             return one.run() + without
