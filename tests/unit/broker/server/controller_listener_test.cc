@@ -21,16 +21,6 @@ using protocol::ErrorCode;
 
 namespace {
 
-protocol::CreateTopicsRequest creation(const std::string& name) {
-  protocol::CreateTopicsRequest request;
-  request.timeout_ms = 10'000;
-  auto& topic = request.topics.emplace_back();
-  topic.name = name;
-  topic.num_partitions = 1;
-  topic.replication_factor = 1;
-  return request;
-}
-
 template <typename Request>
 Slice bytes_of(const Request& request, std::int16_t version, std::int32_t correlation_id) {
   protocol::RequestHeader header;
@@ -100,7 +90,7 @@ TEST_CASE("an envelope's request is served as its sender's, and the answer comes
   RunningNode node(host);
   Client client(node, node.controller_address());
   const std::int16_t version = protocol::CreateTopicsRequest::kMaxStableVersion;
-  auto response = client.call<protocol::EnvelopeResponse>(envelope_of(bytes_of(creation("t"), version, 4711)));
+  auto response = client.call<protocol::EnvelopeResponse>(envelope_of(bytes_of(creation_of("t"), version, 4711)));
   REQUIRE(code(response.error_code) == ErrorCode::none);
   REQUIRE(response.response_data.has_value());
   const auto created =
@@ -114,7 +104,7 @@ TEST_CASE("an envelope that cannot be opened has the code that says why") {
   Host host;
   RunningNode node(host);
   Client client(node, node.controller_address());
-  const Slice good = bytes_of(creation("t"), 7, 1);
+  const Slice good = bytes_of(creation_of("t"), 7, 1);
   const auto code_of = [&](protocol::EnvelopeRequest envelope) {
     const auto response = client.call<protocol::EnvelopeResponse>(envelope);
     CHECK_FALSE(response.response_data.has_value());
@@ -153,16 +143,16 @@ TEST_CASE("a broker elsewhere forwards over the network, and learns how far to w
   security::RequestContext sender;
   sender.client_address = "127.0.0.1";
   const std::int16_t version = protocol::CreateTopicsRequest::kMaxStableVersion;
-  Result<handler::Forwarder::Answer> answer =
-      machine.run(0, forwarder.forward(bytes_of(creation("t"), version, 12), sender, machine.at(0).now() + 10s, true));
+  Result<handler::Forwarder::Answer> answer = machine.run(
+      0, forwarder.forward(bytes_of(creation_of("t"), version, 12), sender, machine.at(0).now() + 10s, true));
   REQUIRE_MESSAGE(answer.has_value(), why_of(answer));
   CHECK(answer->committed > 0);
   const auto created = protocol::decode_response<protocol::CreateTopicsResponse>(answer->response, version, 12);
   REQUIRE_MESSAGE(created.has_value(), why_of(created));
   CHECK(created->topics.at(0).error_code == 0);
   // The same once more is refused by the controller, not by the way to it.
-  answer =
-      machine.run(0, forwarder.forward(bytes_of(creation("t"), version, 13), sender, machine.at(0).now() + 10s, true));
+  answer = machine.run(
+      0, forwarder.forward(bytes_of(creation_of("t"), version, 13), sender, machine.at(0).now() + 10s, true));
   REQUIRE(answer.has_value());
   const auto again = protocol::decode_response<protocol::CreateTopicsResponse>(answer->response, version, 13);
   REQUIRE(again.has_value());
@@ -176,7 +166,7 @@ TEST_CASE("what a broker forwards is there when the answer is") {
   Client client(node);
   for (int round = 0; round < 20; ++round) {
     const std::string name = "t" + std::to_string(round);
-    REQUIRE(client.call<protocol::CreateTopicsResponse>(creation(name)).topics.at(0).error_code == 0);
+    REQUIRE(client.call<protocol::CreateTopicsResponse>(creation_of(name)).topics.at(0).error_code == 0);
     protocol::MetadataRequest request;
     request.topics.emplace().emplace_back().name = name;
     CHECK(client.call<protocol::MetadataResponse>(request).topics.at(0).error_code == 0);

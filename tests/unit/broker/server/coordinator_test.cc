@@ -2,7 +2,6 @@
 #include <string>
 
 #include "node_fixture.h"
-#include "protocol/messages/create_topics_request.h"
 #include "protocol/messages/create_topics_response.h"
 #include "protocol/messages/find_coordinator_request.h"
 #include "protocol/messages/find_coordinator_response.h"
@@ -43,13 +42,8 @@ TEST_CASE("a broker without coordinators says so for good, so that clients do no
   check(find(client, 3, "x"), ErrorCode::invalid_request, "no coordinator has key type 3");
   check(find(client, 2, "no share partition"), ErrorCode::invalid_request, "");
 
-  protocol::CreateTopicsRequest request;
-  request.timeout_ms = 10'000;
-  auto& topic = request.topics.emplace_back();
-  topic.name = "__consumer_offsets";
-  topic.num_partitions = 50;
-  topic.replication_factor = 1;
-  REQUIRE(client.call<protocol::CreateTopicsResponse>(request).topics.at(0).error_code == 0);
+  const protocol::CreateTopicsRequest create = creation_of("__consumer_offsets", 50);
+  REQUIRE(client.call<protocol::CreateTopicsResponse>(create).topics.at(0).error_code == 0);
   check(
       find(client, 0, "g-classic"), ErrorCode::unsupported_version,
       "broker 1 leads __consumer_offsets-18 and is klamm, which has no group coordinator yet: a broker of Apache Kafka "

@@ -4,7 +4,6 @@
 #include "protocol/error.h"
 #include "protocol/messages/alter_replica_log_dirs_request.h"
 #include "protocol/messages/alter_replica_log_dirs_response.h"
-#include "protocol/messages/create_topics_request.h"
 #include "protocol/messages/create_topics_response.h"
 #include "protocol/messages/describe_log_dirs_request.h"
 #include "protocol/messages/describe_log_dirs_response.h"
@@ -56,13 +55,7 @@ TEST_CASE("a client moves partitions between the directories of a node, and is t
   Host host;
   RunningNode node(host, {{"log.dirs", "/data,/second"}});
   Client client(node);
-  protocol::CreateTopicsRequest create;
-  auto& topic = create.topics.emplace_back();
-  topic.name = "t";
-  topic.num_partitions = 4;
-  topic.replication_factor = 1;
-  create.timeout_ms = 10'000;
-  REQUIRE(client.call<protocol::CreateTopicsResponse>(create).topics.at(0).error_code == 0);
+  REQUIRE(client.call<protocol::CreateTopicsResponse>(creation_of("t", 4)).topics.at(0).error_code == 0);
 
   using protocol::ErrorCode;
   CHECK(alter(client, "/third", "t", {0}) == std::vector<std::int16_t>{on_wire(ErrorCode::log_dir_not_found)});

@@ -11,6 +11,7 @@
 #include "broker/server/node.h"
 #include "io/machine.h"
 #include "protocol/message/header.h"
+#include "protocol/messages/create_topics_request.h"
 #include "protocol/rpc/frame_reader.h"
 #include "tests/unit/why.h"
 
@@ -27,6 +28,17 @@ inline config::BrokerConfig node_config(std::map<std::string, std::string> extra
   Result<config::BrokerConfig> config = config::BrokerConfig::parse(std::move(settings));
   REQUIRE_MESSAGE(config.has_value(), why_of(config));
   return *config;
+}
+
+// For a topic of one replica.
+inline protocol::CreateTopicsRequest creation_of(const std::string& name, std::int32_t partitions = 1) {
+  protocol::CreateTopicsRequest request;
+  request.timeout_ms = 10'000;
+  auto& topic = request.topics.emplace_back();
+  topic.name = name;
+  topic.num_partitions = partitions;
+  topic.replication_factor = 1;
+  return request;
 }
 
 // Formatted files in memory, shared by the nodes that run on it one after the other.

@@ -4,7 +4,6 @@
 #include "node_fixture.h"
 #include "protocol/messages/api_versions_request.h"
 #include "protocol/messages/api_versions_response.h"
-#include "protocol/messages/create_topics_request.h"
 #include "protocol/messages/create_topics_response.h"
 #include "protocol/messages/fetch_request.h"
 #include "protocol/messages/fetch_response.h"
@@ -30,13 +29,7 @@ Slice batch_of(const std::vector<std::string>& values) {
 }
 
 Uuid create_topic(Client& client, const std::string& name, std::int32_t partitions) {
-  protocol::CreateTopicsRequest request;
-  request.timeout_ms = 10'000;
-  auto& topic = request.topics.emplace_back();
-  topic.name = name;
-  topic.num_partitions = partitions;
-  topic.replication_factor = 1;
-  const auto response = client.call<protocol::CreateTopicsResponse>(request);
+  const auto response = client.call<protocol::CreateTopicsResponse>(creation_of(name, partitions));
   REQUIRE(response.topics.size() == 1);
   REQUIRE(response.topics[0].error_code == 0);
   return response.topics[0].topic_id;

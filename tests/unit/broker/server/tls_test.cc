@@ -2,7 +2,6 @@
 #include "io/tls/stream.h"
 
 #include "node_fixture.h"
-#include "protocol/messages/create_topics_request.h"
 #include "protocol/messages/create_topics_response.h"
 #include "protocol/messages/incremental_alter_configs_request.h"
 #include "protocol/messages/incremental_alter_configs_response.h"
@@ -115,13 +114,7 @@ TEST_CASE("a listener of protocol SSL serves requests, with the settings of its 
   RunningNode node(host, tls_node());
   Result<ConnectionRef> connection = connect(node, nullptr);
   REQUIRE_MESSAGE(connection, why_of(connection));
-  protocol::CreateTopicsRequest create;
-  create.timeout_ms = 10'000;
-  auto& topic = create.topics.emplace_back();
-  topic.name = "log";
-  topic.num_partitions = 1;
-  topic.replication_factor = 1;
-  const auto created = host.machine().run(0, (*connection)->call(create));
+  const auto created = host.machine().run(0, (*connection)->call(creation_of("log")));
   REQUIRE(created);
   CHECK(created->topics.at(0).error_code == 0);
   const auto metadata = host.machine().run(0, (*connection)->call(protocol::MetadataRequest{}));
