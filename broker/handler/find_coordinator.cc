@@ -4,8 +4,10 @@
 
 #include "base/java_hash.h"
 #include "broker/handler/handlers.h"
+#include "broker/handler/leader_hints.h"
 #include "broker/handler/respond.h"
 #include "broker/handler/services.h"
+#include "broker/handler/topics_view.h"
 #include "protocol/messages/find_coordinator_request.h"
 #include "protocol/messages/find_coordinator_response.h"
 
@@ -20,9 +22,9 @@ struct Kind {
 };
 // By the key type of the request.
 constexpr Kind kKinds[] = {
-    {"group", "__consumer_offsets"},
-    {"transaction", "__transaction_state"},
-    {"share", "__share_group_state"},
+    {"group", kGroupTopic},
+    {"transaction", kTransactionTopic},
+    {"share", kShareTopic},
 };
 constexpr std::int8_t kShare = 2;
 constexpr std::int16_t kFirstWithShare = 6;
@@ -75,16 +77,14 @@ Found find(const Call& call, const metadata::MetadataImage& image, std::int8_t t
   const std::int32_t index = place_by_java_hash(placed, topic->partition_count());
   const metadata::PartitionRegistration* partition = topic->partition(index);
   const std::int32_t leader = partition == nullptr ? metadata::kNoLeader : partition->leader;
-  const metadata::BrokerRegistration* broker = image.cluster.broker(leader);
-  if (broker == nullptr || broker->fenced) return refuse(ErrorCode::coordinator_not_available);
+  const metadata::ListenerEndpoint* where = living_listener(image.cluster.broker(leader), call.context.listener);
+  if (where == nullptr) return refuse(ErrorCode::coordinator_not_available);
   if (leader == call.services.broker_id()) {
     return refuse(ErrorCode::unsupported_version, "broker " + std::to_string(leader) + " leads " +
                                                       std::string(kind.topic) + "-" + std::to_string(index) +
                                                       " and is klamm, which has no " + std::string(kind.what) +
                                                       " coordinator yet: a broker of Apache Kafka must lead it");
   }
-  const metadata::ListenerEndpoint* where = broker->listener(call.context.listener);
-  if (where == nullptr) return refuse(ErrorCode::coordinator_not_available);
   return {ErrorCode::none, {}, leader, where->host, where->port};
 }
 

@@ -26,14 +26,19 @@ inline LeaderHint leader_of(const metadata::TopicImage& topic, std::int32_t part
   return registration == nullptr ? LeaderHint() : LeaderHint{registration->leader, registration->leader_epoch};
 }
 
+// Where the broker takes connections on the listener that a client came by; null if it is not alive or has no such one.
+inline const metadata::ListenerEndpoint* living_listener(const metadata::BrokerRegistration* broker,
+                                                         std::string_view listener) {
+  return broker == nullptr || broker->fenced ? nullptr : broker->listener(listener);
+}
+
 // Where the leader listens, once a response, if it is alive and has the listener that the client came by.
 void add_leader_endpoint(auto& endpoints, const metadata::MetadataImage& image, std::string_view listener,
                          const LeaderHint& hint) {
   const auto same = [&hint](const auto& each) { return each.node_id == hint.leader; };
   if (hint.leader < 0 || std::any_of(endpoints.begin(), endpoints.end(), same)) return;
   const metadata::BrokerRegistration* broker = image.cluster.broker(hint.leader);
-  if (broker == nullptr || broker->fenced) return;
-  const metadata::ListenerEndpoint* where = broker->listener(listener);
+  const metadata::ListenerEndpoint* where = living_listener(broker, listener);
   if (where == nullptr) return;
   auto& endpoint = endpoints.emplace_back();
   endpoint.node_id = hint.leader;

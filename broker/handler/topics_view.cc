@@ -31,7 +31,7 @@ PartitionView view_partition(const metadata::MetadataImage& image, const metadat
 }
 
 bool is_internal_topic(std::string_view name) {
-  return name == "__consumer_offsets" || name == "__transaction_state" || name == "__share_group_state";
+  return name == kGroupTopic || name == kTransactionTopic || name == kShareTopic;
 }
 
 }  // namespace klamm::handler

@@ -33,7 +33,10 @@ struct PartitionView {
 // LEADER_NOT_AVAILABLE without a leader that is alive, LISTENER_NOT_FOUND if the leader lacks the listener.
 PartitionView view_partition(const metadata::MetadataImage& image, const metadata::PartitionRegistration& partition,
                              std::int32_t index, std::string_view listener);
-// __consumer_offsets, __transaction_state, __share_group_state.
+// The logs of the coordinators.
+constexpr std::string_view kGroupTopic = "__consumer_offsets";
+constexpr std::string_view kTransactionTopic = "__transaction_state";
+constexpr std::string_view kShareTopic = "__share_group_state";
 bool is_internal_topic(std::string_view name);
 
 }  // namespace klamm::handler
