@@ -77,23 +77,16 @@ Error AdminCore::Patience::out(const Error& last) const {
 }
 
 io::Task<Result<ConnectionRef>> AdminCore::reach(Route route, Patience& patience) {
-  for (;;) {
-    Result<ConnectionRef> connection = co_await connect(route, patience.deadline());
-    if (connection || !connection.error().retriable() || stopped_) co_return connection;
-    const bool more = co_await patience.again();
-    if (!more) co_return fail(patience.out(connection.error()));
-  }
+  const auto attempt = [&] { return connect(route, patience.deadline()); };
+  Result<ConnectionRef> connection = co_await keep_trying(patience, attempt);
+  co_return connection;
 }
 
 io::Task<Result<protocol::MetadataResponse>> AdminCore::ask_metadata(protocol::MetadataRequest request,
                                                                      Patience& patience) {
-  for (;;) {
-    Result<protocol::MetadataResponse> response =
-        co_await cluster_.ask(protocol::MetadataRequest(request), patience.deadline());
-    if (response || !response.error().retriable() || stopped_) co_return response;
-    const bool more = co_await patience.again();
-    if (!more) co_return fail(patience.out(response.error()));
-  }
+  const auto attempt = [&] { return cluster_.ask(protocol::MetadataRequest(request), patience.deadline()); };
+  Result<protocol::MetadataResponse> response = co_await keep_trying(patience, attempt);
+  co_return response;
 }
 
 io::Task<Result<ConnectionRef>> AdminCore::connect(Route route, Instant deadline) {

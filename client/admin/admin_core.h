@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "client/core/cluster.h"
@@ -93,7 +94,17 @@ class AdminCore : public std::enable_shared_from_this<AdminCore> {
 
   AdminCore(io::Shard& shard, AdminSettings settings, AdminHooks hooks);
   io::Task<Result<ConnectionRef>> connect(Route route, Instant deadline);
-  // The same, tried again while there is time.
+  // Until an attempt does well or fails for good, while there is time.
+  template <typename Attempt>
+  std::invoke_result_t<Attempt&> keep_trying(Patience& patience, Attempt attempt) {
+    for (;;) {
+      auto done = co_await attempt();
+      if (done || !done.error().retriable() || stopped_) co_return done;
+      const bool more = co_await patience.again();
+      if (!more) co_return fail(patience.out(done.error()));
+    }
+  }
+  // connect(), tried again.
   io::Task<Result<ConnectionRef>> reach(Route route, Patience& patience);
   // One request, once.
   template <typename Request>
@@ -109,13 +120,9 @@ class AdminCore : public std::enable_shared_from_this<AdminCore> {
   template <typename Request>
   io::Task<Result<typename Request::Response>> ask(Route route, Request request, Patience& patience,
                                                    rpc::VersionBounds bounds = {}) {
-    for (;;) {
-      Result<typename Request::Response> response =
-          co_await ask_once(route, Request(request), patience.deadline(), bounds);
-      if (response || !response.error().retriable() || stopped_) co_return response;
-      const bool more = co_await patience.again();
-      if (!more) co_return fail(patience.out(response.error()));
-    }
+    const auto attempt = [&] { return ask_once(route, Request(request), patience.deadline(), bounds); };
+    Result<typename Request::Response> response = co_await keep_trying(patience, attempt);
+    co_return response;
   }
   // ask() for what only the active controller does. An answer that says of itself, by `error_of`, that the node asked
   // is not that one any more, or that says so of the quorum's leader, is asked again while there is time.
@@ -160,6 +167,12 @@ class AdminCore : public std::enable_shared_from_this<AdminCore> {
                                        std::map<TopicPartition, ErrorCode>& failed, Patience& patience);
   // Metadata of its own for an operation, asked for again while there is time.
   io::Task<Result<protocol::MetadataResponse>> ask_metadata(protocol::MetadataRequest request, Patience& patience);
+  // Asks the owners of config resources at once, and `others` for those of owner -1. Who does not answer leaves the
+  // error with each of its resources; if nobody answers all fails. (In configs.cc.)
+  using ResourcesByOwner = std::map<BrokerNumber, std::vector<ConfigResource>>;
+  template <typename Outcome, typename RequestFor, typename Take>
+  io::Task<Result<void>> ask_owners(const ResourcesByOwner& by_owner, Route others, Patience& patience,
+                                    Outcome& outcome, RequestFor request_for, Take take);
   // Asks the leaders of `left` (or `broker` for all) at once, again while there is time where that may help. Each
   // partition gets into `outcome` what `value_of` makes of its answer, or the error, be it that its leader does not
   // answer. `common`: a request without its partitions; `add` puts one into it. (In records.cc, whose operations are

@@ -49,15 +49,35 @@ ConfigEntry entry_of(const protocol::DescribeConfigsResponse::DescribeConfigsRes
 
 }  // namespace
 
+template <typename Outcome, typename RequestFor, typename Take>
+io::Task<Result<void>> AdminCore::ask_owners(const ResourcesByOwner& by_owner, Route others, Patience& patience,
+                                             Outcome& outcome, RequestFor request_for, Take take) {
+  bool answered = false;
+  std::optional<Error> unanswered;
+  const auto ask_one = [&](BrokerNumber owner, std::vector<ConfigResource> resources, Patience own) -> io::Task<void> {
+    auto response = co_await ask(owner < 0 ? others : node(owner), request_for(resources), own);
+    if (!response) {
+      unanswered = response.error();
+      for (const ConfigResource& resource : resources) outcome.insert_or_assign(resource, fail(response.error()));
+      co_return;
+    }
+    answered = true;
+    take(*response);
+  };
+  io::Gate asking(shard_);
+  for (const auto& [owner, resources] : by_owner) asking.spawn(ask_one(owner, resources, patience));
+  co_await asking.close();
+  if (unanswered && !answered) co_return fail(std::move(*unanswered));
+  co_return Result<void>();
+}
+
 io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
   Patience patience(*this, operation.options, "DescribeConfigs");
   DescribeConfigs::Outcome outcome;
-  std::map<BrokerNumber, std::vector<ConfigResource>> by_owner;
+  ResourcesByOwner by_owner;
   for (const ConfigResource& resource : operation.resources) by_owner[owner_of(resource)].push_back(resource);
-  bool answered = false;
-  std::optional<Error> unanswered;
-  const auto ask_one = [&](BrokerNumber owner, std::vector<ConfigResource> resources, Patience own) -> io::Task<void> {
+  const auto request_for = [&](const std::vector<ConfigResource>& resources) {
     protocol::DescribeConfigsRequest request;
     request.include_synonyms = operation.synonyms;
     request.include_documentation = operation.documentation;
@@ -71,15 +91,10 @@ io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operat
         asked.configuration_keys = operation.names;
       }
     }
-    const Route route = owner < 0 ? any_node() : node(owner);
-    Result<protocol::DescribeConfigsResponse> response = co_await ask(route, std::move(request), own);
-    if (!response) {
-      unanswered = response.error();
-      for (const ConfigResource& resource : resources) outcome.insert_or_assign(resource, fail(response.error()));
-      co_return;
-    }
-    answered = true;
-    for (const auto& result : response->results) {
+    return request;
+  };
+  const auto take = [&](const protocol::DescribeConfigsResponse& response) {
+    for (const auto& result : response.results) {
       const ConfigResource resource{static_cast<ConfigResourceType>(result.resource_type), result.resource_name};
       const ErrorCode code = protocol::error_code_from(result.error_code);
       if (code != ErrorCode::none) {
@@ -92,10 +107,8 @@ io::Task<Result<DescribeConfigs::Outcome>> AdminCore::run(DescribeConfigs operat
       outcome.insert_or_assign(resource, std::move(entries));
     }
   };
-  io::Gate asking(shard_);
-  for (const auto& [owner, resources] : by_owner) asking.spawn(ask_one(owner, resources, patience));
-  co_await asking.close();
-  if (unanswered && !answered) co_return fail(std::move(*unanswered));
+  Result<void> asked = co_await ask_owners(by_owner, any_node(), patience, outcome, request_for, take);
+  KLAMM_CO_TRY(asked);
   co_return outcome;
 }
 
@@ -103,16 +116,14 @@ io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
   const std::shared_ptr<AdminCore> alive = shared_from_this();
   Patience patience(*this, operation.options, "AlterConfigs");
   AlterConfigs::Outcome outcome;
-  std::map<BrokerNumber, std::vector<ConfigResource>> by_owner;
+  ResourcesByOwner by_owner;
   for (const auto& [resource, changes] : operation.changes) {
     // Among controllers it is the active one that writes a broker's settings; the broker itself is none of them, or is
     // one that only votes. Loggers are set on the node itself in any case.
     const bool written_here = settings_.to_controllers && resource.type == ConfigResourceType::broker;
     by_owner[written_here ? -1 : owner_of(resource)].push_back(resource);
   }
-  bool answered = false;
-  std::optional<Error> unanswered;
-  const auto ask_one = [&](BrokerNumber owner, std::vector<ConfigResource> resources, Patience own) -> io::Task<void> {
+  const auto request_for = [&](const std::vector<ConfigResource>& resources) {
     protocol::IncrementalAlterConfigsRequest request;
     request.validate_only = operation.validate_only;
     for (const ConfigResource& resource : resources) {
@@ -126,15 +137,10 @@ io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
         config.value = change.value;
       }
     }
-    const Route route = owner < 0 ? controller() : node(owner);
-    Result<protocol::IncrementalAlterConfigsResponse> response = co_await ask(route, std::move(request), own);
-    if (!response) {
-      unanswered = response.error();
-      for (const ConfigResource& resource : resources) outcome.insert_or_assign(resource, fail(response.error()));
-      co_return;
-    }
-    answered = true;
-    for (const auto& result : response->responses) {
+    return request;
+  };
+  const auto take = [&](const protocol::IncrementalAlterConfigsResponse& response) {
+    for (const auto& result : response.responses) {
       const ConfigResource resource{static_cast<ConfigResourceType>(result.resource_type), result.resource_name};
       const ErrorCode code = protocol::error_code_from(result.error_code);
       Result<void> ended;
@@ -142,10 +148,8 @@ io::Task<Result<AlterConfigs::Outcome>> AdminCore::run(AlterConfigs operation) {
       outcome.insert_or_assign(resource, std::move(ended));
     }
   };
-  io::Gate asking(shard_);
-  for (const auto& [owner, resources] : by_owner) asking.spawn(ask_one(owner, resources, patience));
-  co_await asking.close();
-  if (unanswered && !answered) co_return fail(std::move(*unanswered));
+  Result<void> asked = co_await ask_owners(by_owner, controller(), patience, outcome, request_for, take);
+  KLAMM_CO_TRY(asked);
   co_return outcome;
 }
 

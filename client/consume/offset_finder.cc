@@ -71,20 +71,21 @@ io::Task<Result<FoundOffsets>> OffsetFinder::find(OffsetTimes times) {
     times = std::move(left);
     if (times.empty()) break;
     const Instant again = shard.now() + options_.backoff.next(shard.random());
-    if (again >= deadline) co_return fail(out_of_time(times.begin()->first));
+    if (again >= deadline) {
+      co_return fail(not_known_in_time("offsets of " + times.begin()->first.text(), options_.timeout,
+                                       last_ ? last_ : cluster_.update_error()));
+    }
     cluster_.request_update();
     while (!cluster_.closed() && shard.now() < again) co_await cluster_.changed().wait_until(again);
   }
   co_return found;
 }
 
-Error OffsetFinder::out_of_time(const TopicPartition& partition) const {
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.timeout).count();
-  std::string why =
-      "offsets of " + partition.text() + " not known in " + std::to_string(ms) + " ms (default.api.timeout.ms)";
-  const std::optional<Error>& reason = last_ ? last_ : cluster_.update_error();
-  if (reason) why += ": " + reason->message();
-  return {Errc::timed_out, std::move(why), true};
+Error not_known_in_time(std::string what, Duration timeout, const std::optional<Error>& reason) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
+  what += " not known in " + std::to_string(ms) + " ms (default.api.timeout.ms)";
+  if (reason) what += ": " + reason->message();
+  return {Errc::timed_out, std::move(what), true};
 }
 
 // One request to each leader.

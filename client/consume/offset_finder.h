@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 
 #include "base/result.h"
 #include "client/core/cluster.h"
@@ -29,6 +30,9 @@ struct FoundOffset {
 };
 using FoundOffsets = std::map<TopicPartition, FoundOffset>;
 
+// What default.api.timeout.ms, being `timeout`, was too short for: `what` is not known, for `reason` if that is known.
+Error not_known_in_time(std::string what, Duration timeout, const std::optional<Error>& reason);
+
 class OffsetFinder {
  public:
   struct Options {
@@ -44,7 +48,6 @@ class OffsetFinder {
 
  private:
   io::Task<Result<FoundOffsets>> ask_leaders(OffsetTimes times, OffsetTimes& left, Instant deadline);
-  Error out_of_time(const TopicPartition& partition) const;
 
   Cluster& cluster_;
   Options options_;

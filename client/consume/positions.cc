@@ -48,7 +48,8 @@ void ConsumerCore::need_offset(Assigned& partition) {
 
 io::Task<Result<std::int64_t>> ConsumerCore::await_position(TopicPartition partition) {
   const std::shared_ptr<ConsumerCore> alive = shared_from_this();
-  const Instant deadline = shard_.now() + milliseconds(settings_.default_api_timeout_ms);
+  const Duration timeout = milliseconds(settings_.default_api_timeout_ms);
+  const Instant deadline = shard_.now() + timeout;
   for (;;) {
     if (stopped_) co_return fail(Errc::cancelled, "the consumer was closed");
     Result<Assigned*> found = must_find(partition);
@@ -58,11 +59,8 @@ io::Task<Result<std::int64_t>> ConsumerCore::await_position(TopicPartition parti
     if (const Error* fatal = cluster_.fatal_error()) co_return fail(*fatal);
     const bool in_time = co_await positions_.wait_until(deadline);
     if (!in_time) {
-      std::string why = "position of " + partition.text() + " not known in " +
-                        std::to_string(settings_.default_api_timeout_ms) + " ms (default.api.timeout.ms)";
-      const std::optional<Error>& reason = lookup_error_ ? lookup_error_ : cluster_.update_error();
-      if (reason) why += ": " + reason->message();
-      co_return fail(Error(Errc::timed_out, std::move(why), true));
+      co_return fail(not_known_in_time("position of " + partition.text(), timeout,
+                                       lookup_error_ ? lookup_error_ : cluster_.update_error()));
     }
   }
 }
